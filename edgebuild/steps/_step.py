@@ -1,0 +1,70 @@
+"""What every step program shares: exit codes, one-line errors and progress lines."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+EXIT_FAILED = 3
+"""Exit code of a step whose input is wrong or whose tool failed."""
+
+EXIT_MISSING = 5
+"""Exit code of a step that needs a package which is not installed."""
+
+PROGRESS_PREFIX = "@progress "
+"""A standard output line that starts so is progress for the terminal, not log text."""
+
+
+class StepFailure(Exception):  # noqa: N818 - it is the step's word for "exit with this message"
+    """A mistake the user can mend: printed in one line, without a traceback."""
+
+    def __init__(self, message: str, *, hint: str = "") -> None:
+        super().__init__(f"{message}; {hint}" if hint else message)
+
+
+def fail(message: str, *, hint: str = "") -> NoReturn:
+    """End the step with a message that says what is wrong and what to do next."""
+    raise StepFailure(message, hint=hint)
+
+
+def run_step(body: Callable[[Sequence[str]], None]) -> NoReturn:
+    """Run ``body(argv)`` and exit: 0 done, 3 failed, 5 a package is missing.
+
+    Args:
+        body: The program; it receives the arguments after the module name.
+    """
+    os.environ.setdefault("YOLO_AUTOINSTALL", "false")
+    os.environ.setdefault("YOLO_OFFLINE", "true")
+    try:
+        body(sys.argv[1:])
+    except StepFailure as failure:
+        print(f"error: {failure}", file=sys.stderr)
+        sys.exit(EXIT_FAILED)
+    except ModuleNotFoundError as missing:
+        print(f"error: this step needs the package {missing.name!r}; "
+              "install it with: pip install 'edgebuild[yolo]'", file=sys.stderr)  # fmt: skip
+        sys.exit(EXIT_MISSING)
+    sys.exit(0)
+
+
+def progress(done: int, total: int, what: str) -> None:
+    """Tell the terminal how far the step is: ``done`` of ``total`` ``what``."""
+    print(f"{PROGRESS_PREFIX}{done}/{total} {what}", flush=True)
+
+
+def write_json(path: str | Path, document: Any) -> None:
+    """Write a document with sorted keys and a final newline, so that equal content is equal bytes."""
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    text = json.dumps(document, sort_keys=True, indent=2, ensure_ascii=False, allow_nan=False)
+    Path(path).write_text(text + "\n", encoding="utf-8")
+
+
+def read_json(path: str | Path) -> Any:
+    """Read a JSON document that another step wrote."""
+    return json.loads(Path(path).read_text(encoding="utf-8"))
