@@ -1,0 +1,313 @@
+"""Actions: one fully rendered unit of work as a value, and what came of it.
+
+An action runs in a scratch directory of its own. Its inputs lie under ``in/<role>/``, its rendered
+files under ``aux/``, and it writes its outputs under ``out/``; its argv uses these relative paths only.
+So the argv names no machine, and its text can be part of the action key as it stands.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import TYPE_CHECKING, Literal, NewType
+
+from edgebuild.digest import Digest, digest_document, digest_text
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+ActionKey = NewType("ActionKey", str)
+"""64 hexadecimal digits: the SHA-256 of everything that can change the action's output bytes."""
+
+KEY_SCHEMA = 1
+"""Raised when the meaning of a key changes, so that no older record can be taken for a newer one."""
+
+Evidence = Literal["host", "emulator", "proxy", "device"]
+"""Where a metric was measured (design: host = the artifact itself, run here; proxy = another stands in)."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FileInput:
+    """A file of the user's.
+
+    Attributes:
+        role: What the action calls it; it appears as ``in/<role>/<name>``.
+        path: Where it is, absolute. Not part of the action's identity.
+        name: File name inside ``in/<role>/``.
+    """
+
+    role: str
+    name: str
+    path: Path = field(compare=False)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TreeInput:
+    """Many files of the user's, such as one split of a dataset; they appear below ``in/<role>/``.
+
+    Attributes:
+        role: What the action calls the tree.
+        root: Directory that the relative paths start from, absolute. Not part of the identity.
+        files: Relative POSIX paths, sorted.
+    """
+
+    role: str
+    files: tuple[str, ...]
+    root: Path = field(compare=False)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ActionInput:
+    """One output of another action; it appears as ``in/<role>/<name>``.
+
+    Attributes:
+        role: What the consuming action calls it.
+        action: Id of the action that makes it.
+        output: Role of the output there.
+        name: File or directory name inside ``in/<role>/``; empty: the tree itself is ``in/<role>``.
+    """
+
+    role: str
+    action: str
+    output: str
+    name: str = ""
+
+
+Input = FileInput | TreeInput | ActionInput
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Output:
+    """A file or tree that the action must leave, complete, when it exits 0.
+
+    Attributes:
+        role: What consumers call it.
+        path: Relative POSIX path below ``out/`` (a glob is not allowed).
+        tree: The output is a directory.
+        magic: Bytes, in hexadecimal, that the file must start with, or an empty string.
+    """
+
+    role: str
+    path: str
+    tree: bool = False
+    magic: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Finding:
+    """Something a tool said that a person should know: a rule of the toolchain matched its log."""
+
+    id: str
+    level: Literal["note", "warning", "error"]
+    message: str
+    hint: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LogRule:
+    """A regular expression over a tool's log.
+
+    Attributes:
+        pattern: Regular expression, searched per line.
+        id: Short stable name, such as ``cpu-fallback``.
+        level: How bad a match is.
+        hint: What to do about it.
+    """
+
+    pattern: str
+    id: str
+    level: Literal["note", "warning", "error"] = "warning"
+    hint: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Success:
+    """What a log must and must not contain for the action to count as done (exit code 0 is not proof)."""
+
+    log_has: tuple[str, ...] = ()
+    log_lacks: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Action:
+    """One process to run, as a value. Equal actions do equal work; ids and labels are not identity.
+
+    Attributes:
+        id: ``<target>/<step>``, or ``<step>[@<variant>]`` when targets share it.
+        step: Step name, such as ``export``.
+        argv: The command; ``python`` as the first word is the interpreter that runs edgebuild.
+        env: Variables set for the process, on top of the fixed minimal environment.
+        env_pass: Names of variables taken from the caller's environment when set (part of the key).
+        inputs: In the order of the roles.
+        outputs: In the order of the roles.
+        files: Rendered auxiliary files: path below ``aux/`` -> text.
+        tools: Tools whose identity is part of the key: ``toolchain/tool`` names, or for edgebuild's own
+            steps ``distribution:<name>`` and ``code:<module>``.
+        machine: The output depends on this machine's processor (a benchmark does).
+        resumable: An interrupted attempt's scratch directory is kept and used again.
+        timeout: Seconds, or None; it cannot change the bytes, so it is not part of the key.
+        retries: Further attempts after a failure, for tools known to need one.
+        targets: Names of the targets it is for.
+        origin: Dotted manifest paths that shaped it, for explanations.
+    """
+
+    id: str = field(compare=False)
+    step: str
+    argv: tuple[str, ...]
+    env: tuple[tuple[str, str], ...] = ()
+    env_pass: tuple[str, ...] = ()
+    inputs: tuple[Input, ...] = ()
+    outputs: tuple[Output, ...]
+    files: tuple[tuple[str, str], ...] = ()
+    tools: tuple[str, ...] = ()
+    machine: bool = False
+    resumable: bool = field(default=False, compare=False)
+    success: Success = field(default_factory=Success)
+    findings: tuple[LogRule, ...] = field(default=(), compare=False)
+    timeout: float | None = field(default=None, compare=False)
+    retries: int = field(default=0, compare=False)
+    targets: tuple[str, ...] = field(default=(), compare=False)
+    origin: tuple[str, ...] = field(default=(), compare=False)
+
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """Ids of the actions whose outputs this one reads, each once, in order."""
+        return tuple(dict.fromkeys(i.action for i in self.inputs if isinstance(i, ActionInput)))
+
+    def output(self, role: str) -> Output:
+        """Return the output with this role.
+
+        Raises:
+            KeyError: There is none; a plan is checked for that, so it is a bug.
+        """
+        for output in self.outputs:
+            if output.role == role:
+                return output
+        raise KeyError(f"{self.id} has no output {role!r}")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Artifact:
+    """A file or tree that an action left, by content.
+
+    Attributes:
+        role: Output role.
+        digest: Of the content; for a tree, of its listing.
+        size: Bytes in all.
+        entries: For a tree its (relative path, digest, size) rows, sorted; empty for a file.
+    """
+
+    role: str
+    digest: Digest
+    size: int
+    entries: tuple[tuple[str, Digest, int], ...] = ()
+    tree: bool = False
+
+
+class Outcome(StrEnum):
+    """What happened to an action in a run."""
+
+    RAN = "ran"
+    CACHED = "cached"
+    CURRENT = "current"
+    SKIPPED = "skipped"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ActionResult:
+    """What came of one action in one run.
+
+    Attributes:
+        id: The action's id.
+        outcome: What happened.
+        key: The action key, or None when it never got one (its inputs were missing).
+        artifacts: Its outputs by content; empty unless it succeeded.
+        seconds: Wall time of the process in this run, 0 when none ran.
+        message: Why it failed or was skipped; empty otherwise.
+        log: Path of the log, relative to the workspace, or empty.
+        exit_code: edgebuild's exit code for this failure, 0 otherwise.
+        why: Reasons, for ``--explain`` and the report.
+    """
+
+    id: str
+    outcome: Outcome
+    key: ActionKey | None = None
+    artifacts: tuple[Artifact, ...] = ()
+    findings: tuple[Finding, ...] = ()
+    seconds: float = 0.0
+    message: str = ""
+    log: str = ""
+    exit_code: int = 0
+    why: tuple[Reason, ...] = ()
+
+    def artifact(self, role: str) -> Artifact:
+        """Return the artifact of an output role.
+
+        Raises:
+            KeyError: The action left none; plans are checked for that, so it is a bug.
+        """
+        for artifact in self.artifacts:
+            if artifact.role == role:
+                return artifact
+        raise KeyError(f"{self.id} left no {role!r}")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Reason:
+    """One reason why an action runs, or does not.
+
+    Attributes:
+        kind: ``new``, ``input``, ``command``, ``file``, ``option``, ``tool``, ``environment``, ``code``,
+            ``machine``, ``output``, ``forced``, ``unchanged`` or ``unavailable``.
+        what: The thing that differs: a path, an option, a tool.
+        old: Its former value, in words; empty when there was none.
+        new: Its value now; empty when it is gone.
+        where: ``file:line`` of the manifest where the value is set, when it is set there.
+    """
+
+    kind: str
+    what: str
+    old: str = ""
+    new: str = ""
+    where: str = ""
+
+
+def key_document(
+    action: Action,
+    inputs: Mapping[str, Digest],
+    tools: Mapping[str, str],
+    env: Mapping[str, str],
+    machine: str,
+) -> dict[str, object]:
+    """Return everything that can change the action's output bytes, as a JSON document.
+
+    Args:
+        action: The action.
+        inputs: Digest per input role.
+        tools: Identity per entry of ``action.tools``.
+        env: Values of the ``env_pass`` variables that are set.
+        machine: Processor identity; used only where the action depends on it.
+    """
+    return {
+        "schema": KEY_SCHEMA,
+        "step": action.step,
+        "argv": list(action.argv),
+        "env": {**dict(action.env), **dict(env)},
+        "inputs": {i.role: [_name(i), inputs[i.role]] for i in action.inputs},
+        "outputs": {o.role: [o.path, o.tree, o.magic] for o in action.outputs},
+        "files": {path: digest_text(text) for path, text in action.files},
+        "tools": {name: tools[name] for name in action.tools},
+        "success": [list(action.success.log_has), list(action.success.log_lacks)],
+        "machine": machine if action.machine else "",
+    }
+
+
+def action_key(document: Mapping[str, object]) -> ActionKey:
+    """Return the key of a key document."""
+    return ActionKey(digest_document(document).removeprefix("sha256:"))
+
+
+def _name(item: Input) -> str:
+    return "" if isinstance(item, TreeInput) else item.name

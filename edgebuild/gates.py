@@ -1,0 +1,187 @@
+"""Gates: declared limits on metrics, and the verdicts they come to. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+GateKind = Literal["min", "max", "max_drop", "max_ratio"]
+GATE_KINDS: tuple[GateKind, ...] = ("min", "max", "max_drop", "max_ratio")
+
+EVIDENCE = ("host", "emulator", "proxy", "device")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class MetricKind:
+    """What is known of a metric before anything is measured.
+
+    Attributes:
+        unit: Unit of the value; empty for a ratio in 0..1.
+        better: Which direction is better.
+        source: The step that measures it: ``validate``, ``benchmark`` or ``artifact`` (its bytes).
+        tasks: Tasks it exists for; empty: all.
+        text: One line for people.
+    """
+
+    unit: str
+    better: Literal["higher", "lower"]
+    source: Literal["validate", "benchmark", "artifact"]
+    tasks: tuple[str, ...] = ()
+    text: str
+
+
+_BOXES = ("detect", "segment", "pose", "obb")
+
+METRICS: dict[str, MetricKind] = {
+    "map50_95": MetricKind(
+        unit="", better="higher", source="validate", tasks=_BOXES, text="mAP at IoU 0.50:0.95"
+    ),
+    "map50": MetricKind(unit="", better="higher", source="validate", tasks=_BOXES, text="mAP at IoU 0.50"),
+    "precision": MetricKind(unit="", better="higher", source="validate", tasks=_BOXES, text="mean precision"),
+    "recall": MetricKind(unit="", better="higher", source="validate", tasks=_BOXES, text="mean recall"),
+    "map50_95_mask": MetricKind(
+        unit="", better="higher", source="validate", tasks=("segment",), text="mask mAP at IoU 0.50:0.95"
+    ),
+    "map50_95_pose": MetricKind(
+        unit="", better="higher", source="validate", tasks=("pose",), text="keypoint mAP at OKS 0.50:0.95"
+    ),
+    "top1": MetricKind(
+        unit="", better="higher", source="validate", tasks=("classify",), text="top-1 accuracy"
+    ),
+    "top5": MetricKind(
+        unit="", better="higher", source="validate", tasks=("classify",), text="top-5 accuracy"
+    ),
+    "latency_ms_p50": MetricKind(unit="ms", better="lower", source="benchmark", text="median latency"),
+    "latency_ms_p90": MetricKind(
+        unit="ms", better="lower", source="benchmark", text="90th percentile latency"
+    ),
+    "latency_ms_p99": MetricKind(
+        unit="ms", better="lower", source="benchmark", text="99th percentile latency"
+    ),
+    "latency_ms_mean": MetricKind(unit="ms", better="lower", source="benchmark", text="mean latency"),
+    "throughput": MetricKind(unit="images/s", better="higher", source="benchmark", text="images per second"),
+    "peak_memory_mb": MetricKind(unit="MB", better="lower", source="benchmark", text="peak resident memory"),
+    "size_mb": MetricKind(unit="MB", better="lower", source="artifact", text="size of the artifact"),
+}
+
+PER_CLASS = ("map50_95", "map50", "precision", "recall")
+"""Metrics that also exist per class, spelled ``map50_95/<class>``."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Gate:
+    """One limit on one metric.
+
+    Attributes:
+        metric: Name in :data:`METRICS`, or ``<metric>/<class>``.
+        kind: ``min`` and ``max`` bound the value; ``max_drop`` bounds float minus value; ``max_ratio``
+            bounds value divided by float. Float means the float model under the same protocol.
+        limit: The bound, in the metric's unit.
+        evidence: Evidence the measurement must have, or empty for any.
+    """
+
+    metric: str
+    kind: GateKind
+    limit: float
+    evidence: str = ""
+
+    @property
+    def relative(self) -> bool:
+        """Whether the gate compares with the float model."""
+        return self.kind in {"max_drop", "max_ratio"}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Metric:
+    """A measured value; it never loses where it was measured."""
+
+    name: str
+    value: float
+    unit: str = ""
+    evidence: str = "host"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Verdict:
+    """What a gate came to.
+
+    Attributes:
+        gate: The limit.
+        status: ``passed``, ``missed`` or ``unmeasured`` (no value with the evidence asked for).
+        value: The observed value, or None.
+        baseline: The float model's value, for relative gates.
+        text: The comparison in words.
+    """
+
+    gate: Gate
+    status: Literal["passed", "missed", "unmeasured"]
+    value: float | None
+    baseline: float | None = None
+    text: str
+
+    @property
+    def passed(self) -> bool:
+        """Whether the gate holds; an unmeasured gate does not."""
+        return self.status == "passed"
+
+
+def judge(gate: Gate, metrics: Mapping[str, Metric], baseline: Mapping[str, Metric]) -> Verdict:
+    """Return the verdict of one gate.
+
+    Args:
+        gate: The limit.
+        metrics: Metrics of the target, by name.
+        baseline: Metrics of the float model under the same protocol, by name.
+    """
+    metric = metrics.get(gate.metric)
+    if metric is None:
+        return _unmeasured(gate, f"{gate.metric} was not measured")
+    if gate.evidence and metric.evidence != gate.evidence:
+        return _unmeasured(
+            gate, f"{gate.metric} was measured on {metric.evidence}, {gate.evidence} is demanded"
+        )
+    reference = baseline.get(gate.metric)
+    if gate.relative and reference is None:
+        return _unmeasured(gate, f"the float model's {gate.metric} was not measured")
+    observed, text = _observed(gate, metric, reference)
+    holds = observed >= gate.limit if gate.kind == "min" else observed <= gate.limit
+    return Verdict(
+        gate=gate,
+        status="passed" if holds else "missed",
+        value=metric.value,
+        baseline=reference.value if reference and gate.relative else None,
+        text=text,
+    )
+
+
+def judge_all(
+    gates: Iterable[Gate], metrics: Mapping[str, Metric], baseline: Mapping[str, Metric]
+) -> tuple[Verdict, ...]:
+    """Return the verdicts in the order of the gates."""
+    return tuple(judge(gate, metrics, baseline) for gate in gates)
+
+
+def _observed(gate: Gate, metric: Metric, reference: Metric | None) -> tuple[float, str]:
+    unit = f" {metric.unit}" if metric.unit else ""
+    if gate.kind == "min":
+        return metric.value, f"{_number(metric.value)}{unit} (at least {_number(gate.limit)})"
+    if gate.kind == "max":
+        return metric.value, f"{_number(metric.value)}{unit} (at most {_number(gate.limit)})"
+    base = reference.value if reference else 0.0
+    if gate.kind == "max_drop":
+        # Six decimals are what a metric is written with; a difference of two must not fail by 1e-17.
+        drop = round(base - metric.value, 6)
+        return drop, f"{_number(drop)}{unit} below float {_number(base)} (at most {_number(gate.limit)})"
+    ratio = round(metric.value / base, 6) if base else float("inf")
+    return ratio, f"{_number(ratio)} times float {_number(base)}{unit} (at most {_number(gate.limit)})"
+
+
+def _number(value: float) -> str:
+    return f"{value:.4f}".rstrip("0").rstrip(".") if abs(value) < 100 else f"{value:.1f}"
+
+
+def _unmeasured(gate: Gate, text: str) -> Verdict:
+    return Verdict(gate=gate, status="unmeasured", value=None, text=text)
