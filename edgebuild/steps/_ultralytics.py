@@ -1,0 +1,51 @@
+"""Ultralytics as the steps use it: offline, and writing nowhere but the working directory."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+from edgebuild.steps._step import fail
+
+
+def isolate() -> None:
+    """Keep settings, fonts and caches out of the home folder and the network out of reach.
+
+    Call it before the first import of Ultralytics: it reads these variables while it is imported.
+    """
+    os.environ.setdefault("YOLO_AUTOINSTALL", "false")
+    os.environ.setdefault("YOLO_OFFLINE", "true")
+    settings = Path("settings").absolute()
+    settings.mkdir(exist_ok=True)
+    os.environ["YOLO_CONFIG_DIR"] = str(settings)
+    os.environ["MPLCONFIGDIR"] = str(settings)
+
+
+def load_model(path: str | Path, *, task: str) -> Any:
+    """Open weights (``.pt`` or ``.onnx``) or a model description (``.yaml``) with Ultralytics.
+
+    Args:
+        path: The file.
+        task: The task that the manifest names.
+
+    Raises:
+        StepFailure: The file is no model, or a model for another task.
+    """
+    isolate()
+    from ultralytics import YOLO
+
+    path = Path(path)
+    is_file = path.suffix in {".pt", ".onnx"}
+    if is_file and not path.is_file():
+        fail(f"{path}: no such file", hint="the step was given a path that does not exist")
+    try:
+        model = YOLO(str(path), task=None if path.suffix == ".pt" else task)
+    except Exception as error:  # noqa: BLE001 - unpickling a damaged file raises anything at all
+        reason = f"{type(error).__name__}: {error}".splitlines()[0]
+        fail(f"{path}: not a model that Ultralytics can open ({reason})",
+             hint="the file may be cut short; train or download it again")  # fmt: skip
+    if model.task != task:
+        fail(f"{path}: the weights are for task {model.task!r}, the manifest says {task!r}",
+             hint=f"set model.task to {model.task} or use other weights")  # fmt: skip
+    return model
