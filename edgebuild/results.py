@@ -5,13 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
-from edgebuild.action import Outcome
-
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from edgebuild.action import ActionResult, Finding
+    from edgebuild.action import ActionResult, Finding, Outcome
     from edgebuild.gates import Metric, Verdict
 
 SCHEMA = 1
