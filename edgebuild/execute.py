@@ -83,7 +83,7 @@ def find_executable(name: str, env: Mapping[str, str]) -> str | None:
     return shutil.which(name, path=env.get("PATH", ""))
 
 
-def execute(  # noqa: PLR0913 - one process has this many sides
+def execute(
     argv: Sequence[str],
     *,
     cwd: Path,
@@ -124,8 +124,8 @@ def execute(  # noqa: PLR0913 - one process has this many sides
             if timed_out:
                 end_tree(process.pid, mark)
             exit_code = process.wait()
-        # What it left behind (a daemon, a worker that outlived its parent) must not go on writing.
-        _kill_tree(process.pid, mark, signal.SIGKILL)
+        # What it left behind in its group (a worker that outlived its parent) must not go on writing.
+        _kill_tree(process.pid, "", signal.SIGKILL)
     return Execution(
         exit_code=exit_code,
         timed_out=timed_out and not _stopping.is_set(),
@@ -238,7 +238,7 @@ def _wait_ms(deadline: float | None) -> int:
 
 def _drain(pipe: int, sink: BinaryIO, lines: _Lines) -> bool:
     """Copy what the pipe holds now; return False at its end."""
-    while True:
+    for _ in range(64):  # a process that never stops printing must not keep us from its deadline
         try:
             data = os.read(pipe, 65536)
         except BlockingIOError:
@@ -247,6 +247,7 @@ def _drain(pipe: int, sink: BinaryIO, lines: _Lines) -> bool:
             return False
         sink.write(data)
         lines.feed(data)
+    return True
 
 
 class _Lines:

@@ -1,0 +1,144 @@
+"""The action cache: action key -> what the action left, over a content store.
+
+A record is written last, so its presence says that everything it names was complete. It carries the key
+document too: that is what explanations compare. Failures are never recorded.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import secrets
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from edgebuild.action import ActionKey, Artifact, Finding
+from edgebuild.digest import Digest, canonical_json, digest_text
+from edgebuild.store import Store, store_error
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+RECORD_SCHEMA = 1
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Record:
+    """What one action left.
+
+    Attributes:
+        key: The action key.
+        artifacts: Its outputs by content.
+        findings: What the toolchain's log rules found.
+        document: The key document, for explanations.
+        trees: Listing per tree input, role -> rows of (relative path, digest), for explanations.
+        seconds: How long it took when it ran.
+    """
+
+    key: ActionKey
+    artifacts: tuple[Artifact, ...]
+    findings: tuple[Finding, ...]
+    document: Mapping[str, Any]
+    trees: Mapping[str, tuple[tuple[str, str], ...]]
+    seconds: float
+
+
+class ActionCache:
+    """Records by action key, and the store that holds what they name."""
+
+    def __init__(self, store: Store) -> None:
+        self.store = store
+
+    def lookup(self, key: ActionKey) -> Record | None:
+        """Return the record of a key when it and every blob it names are sound, else None."""
+        record = self.peek(key)
+        if record is None or not all(self.store.has_artifact(artifact) for artifact in record.artifacts):
+            return None
+        return record
+
+    def peek(self, key: ActionKey) -> Record | None:
+        """Return the record of a key without looking at its blobs; a damaged record is put aside."""
+        path = self._path(key)
+        try:
+            text = path.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError):
+            if path.exists():
+                self._put_aside(path)
+            return None
+        record = _parse(text, key)
+        if record is None:
+            self._put_aside(path)
+        return record
+
+    def record(self, record: Record) -> None:
+        """Write a record, atomically.
+
+        Raises:
+            StoreError: The disk is full or the store cannot be written.
+        """
+        path = self._path(record.key)
+        temporary = path.with_name(f".{secrets.token_hex(8)}")
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            temporary.write_text(_spell(record), encoding="utf-8")
+            temporary.rename(path)
+        except OSError as error:
+            with contextlib.suppress(OSError):
+                temporary.unlink()
+            raise store_error(error, self.store.root) from error
+
+    def _path(self, key: ActionKey) -> Path:
+        return self.store.root / "actions" / key[:2] / f"{key[2:]}.json"
+
+    def _put_aside(self, path: Path) -> None:
+        place = self.store.root / "quarantine" / f"{path.name}.{os.getpid()}.{secrets.token_hex(4)}"
+        with contextlib.suppress(OSError):
+            place.parent.mkdir(parents=True, exist_ok=True)
+            path.rename(place)
+
+
+def _spell(record: Record) -> str:
+    body = {
+        "schema": RECORD_SCHEMA,
+        "key": record.key,
+        "artifacts": [[a.role, a.digest, a.size, a.tree, list(a.entries)] for a in record.artifacts],
+        "findings": [[f.id, f.level, f.message, f.hint] for f in record.findings],
+        "document": record.document,
+        "trees": {role: list(rows) for role, rows in record.trees.items()},
+        "seconds": round(record.seconds, 3),
+    }
+    text = canonical_json(body)
+    # The record's own digest: one flipped bit anywhere in it and it is not believed.
+    return f"{text}\n{digest_text(text)}\n"
+
+
+def _parse(text: str, key: ActionKey) -> Record | None:
+    body, _, seal = text.rstrip("\n").rpartition("\n")
+    if not body or seal != digest_text(body):
+        return None
+    try:
+        row = json.loads(body)
+        if row["schema"] != RECORD_SCHEMA or row["key"] != key:
+            return None
+        return Record(
+            key=key,
+            artifacts=tuple(_artifact(*a) for a in row["artifacts"]),
+            findings=tuple(Finding(id=i, level=lv, message=m, hint=h) for i, lv, m, h in row["findings"]),
+            document=row["document"],
+            trees={role: tuple((n, d) for n, d in rows) for role, rows in row["trees"].items()},
+            seconds=row["seconds"],
+        )
+    except (ValueError, KeyError, TypeError):
+        return None
+
+
+def _artifact(role: str, digest: str, size: int, tree: bool, entries: list[list[Any]]) -> Artifact:  # noqa: FBT001
+    return Artifact(
+        role=role,
+        digest=Digest(digest),
+        size=size,
+        tree=tree,
+        entries=tuple((name, Digest(value), length) for name, value, length in entries),
+    )
