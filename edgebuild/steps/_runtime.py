@@ -1,0 +1,130 @@
+"""The seam between what edgebuild measures and whatever runs the artifact.
+
+A toolchain whose artifact ONNX Runtime cannot run brings a Python file with one function::
+
+    def load(artifact: str, info: dict, threads: int) -> Callable[[np.ndarray], list[np.ndarray]]
+
+The callable takes (batch, channels, height, width) float32 images from 0 to 1 and returns the outputs as the
+float ONNX would give them. It may have a method ``bind(images)`` that returns a call without arguments which
+runs those images with everything allocated beforehand; the benchmark then times that call.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from edgebuild.steps import _ort
+from edgebuild.steps._step import StepFailure, fail
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    import numpy as np
+    import numpy.typing as npt
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Artifact:
+    """An artifact that can be run.
+
+    Attributes:
+        infer: What the runtime file's ``load`` returned.
+        batch: The batch size it was built for; None when any will do.
+        outputs: How many outputs the model's description promises; 0 when it does not say.
+    """
+
+    infer: Callable[[npt.NDArray[np.float32]], list[npt.NDArray[Any]]]
+    batch: int | None
+    outputs: int
+
+    def __call__(self, images: npt.NDArray[np.float32]) -> list[npt.NDArray[Any]]:
+        """Run up to ``batch`` images; a short batch is filled with blank images and their results dropped.
+
+        Args:
+            images: (count, channels, height, width), 0 to 1.
+
+        Returns:
+            The outputs, each with ``count`` rows.
+
+        Raises:
+            StepFailure: The runtime raised, or its outputs are not what the model's description promises.
+        """
+        count = len(images)
+        try:
+            outputs = list(self.infer(_fill(images, self.batch or count)))
+        except StepFailure:
+            raise
+        except Exception as error:  # noqa: BLE001 - a vendor's runtime raises what it likes
+            fail(f"the artifact cannot run an input of shape {images.shape}: {_ort.first_line(error)}",
+                 hint="check that it was built for this image size and batch")  # fmt: skip
+        if self.outputs and len(outputs) != self.outputs:
+            fail(f"the artifact gave {len(outputs)} outputs, the float model has {self.outputs}",
+                 hint="its runtime.py has to return them as the float ONNX does")  # fmt: skip
+        return [output[:count] for output in outputs]
+
+    def bind(self, images: npt.NDArray[np.float32]) -> Callable[[], object]:
+        """Return a call that runs these images, as directly as the runtime allows."""
+        bind = getattr(self.infer, "bind", None)
+        return bind(images) if bind else lambda: self.infer(images)
+
+
+def open_artifact(artifact: str, info: Mapping[str, Any], *, threads: int, runtime: str | None) -> Artifact:
+    """Load an artifact with ONNX Runtime, or with a toolchain's own runtime file.
+
+    Args:
+        artifact: Path of the artifact.
+        info: The model's description (model.json).
+        threads: Threads it may use.
+        runtime: Path of a runtime file, or None.
+
+    Raises:
+        StepFailure: The artifact or the runtime file cannot be loaded.
+    """
+    if not Path(artifact).exists():
+        fail(f"{artifact}: no such artifact", hint="the step that builds it left nothing there")
+    load = _load_function(runtime) if runtime else _ort.load
+    try:
+        infer = load(artifact, dict(info), threads)
+    except (StepFailure, ModuleNotFoundError):
+        raise
+    except Exception as error:  # noqa: BLE001 - a vendor's runtime raises what it likes
+        fail(f"{artifact}: {runtime} cannot load it: {_ort.first_line(error)}",
+             hint="run the artifact with the vendor's own tool to see more")  # fmt: skip
+    return Artifact(infer=infer, batch=fixed_batch(info), outputs=len(info.get("outputs", ())))
+
+
+def fixed_batch(info: Mapping[str, Any]) -> int | None:
+    """Return the batch size a model was built for, or None when any will do."""
+    if info.get("dynamic"):
+        return None
+    shape = info.get("input", {}).get("shape") or [info.get("batch", 1)]
+    return int(shape[0]) if isinstance(shape[0], int) and shape[0] > 0 else None
+
+
+def _load_function(path: str) -> Callable[[str, dict[str, Any], int], Any]:
+    spec = importlib.util.spec_from_file_location("edgebuild_runtime", path)
+    if spec is None or spec.loader is None or not Path(path).is_file():
+        fail(f"{path}: not a Python file", hint="name a runtime.py that defines load()")
+    module = importlib.util.module_from_spec(spec)
+    try:
+        spec.loader.exec_module(module)
+    except ModuleNotFoundError:
+        raise
+    except Exception as error:  # noqa: BLE001 - importing a file runs it, and it may raise anything
+        fail(f"{path}: cannot be imported: {_ort.first_line(error)}", hint="mend the runtime file")
+    load = getattr(module, "load", None)
+    if not callable(load):
+        fail(f"{path}: defines no load()", hint="it needs load(artifact, info, threads)")
+    return load
+
+
+def _fill(images: npt.NDArray[np.float32], batch: int) -> npt.NDArray[np.float32]:
+    import numpy as np
+
+    missing = batch - len(images)
+    if missing <= 0:
+        return images
+    return np.concatenate([images, np.zeros((missing, *images.shape[1:]), images.dtype)])

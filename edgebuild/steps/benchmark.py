@@ -1,0 +1,157 @@
+"""Time an artifact on this machine: ``python -m edgebuild.steps.benchmark``."""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from edgebuild.steps._machine import describe_machine, peak_memory_mb, read_text
+from edgebuild.steps._runtime import fixed_batch, open_artifact
+from edgebuild.steps._step import fail, progress, read_json, run_step, write_json
+from edgebuild.steps._timing import latency_metrics, thin, trust
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    import numpy as np
+    import numpy.typing as npt
+
+MIN_RUNS = 5
+"""Runs measured even when the time limit is already over."""
+
+NOTES = {
+    "latency": "one call with the whole batch, inputs and outputs already in memory; "
+    "percentiles by linear interpolation",
+    "load_ms": "from the file to a session that can run, the file being in the page cache or not",
+    "peak_memory_mb": "resident high-water mark (VmHWM) of the process that loads and runs the artifact: "
+    "the Python interpreter, NumPy and the runtime's libraries are in it",
+}
+
+
+def main(argv: Sequence[str]) -> None:
+    """Measure and write the result."""
+    options = _parse(argv)
+    info = read_json(options.info)
+    images = random_images(info, batch=options.batch)
+    if options.runtime is None:
+        import onnxruntime  # noqa: F401 - so that load_ms does not count the import
+    started = time.perf_counter_ns()
+    artifact = open_artifact(options.artifact, info, threads=options.threads, runtime=options.runtime)
+    load_ms = (time.perf_counter_ns() - started) / 1e6
+    artifact(images)  # a wrong shape is told here, in words
+    samples = measure(
+        artifact.bind(images), warmup=options.warmup, runs=options.runs, seconds_limit=options.seconds_limit
+    )
+    write_json(options.output, _document(options, samples, load_ms))
+
+
+def random_images(info: Mapping[str, Any], *, batch: int) -> npt.NDArray[np.float32]:
+    """Return a fixed random batch for the model.
+
+    Args:
+        info: The model's description (model.json).
+        batch: How many images.
+
+    Raises:
+        StepFailure: The model was built for another batch size.
+    """
+    import numpy as np
+
+    built = fixed_batch(info)
+    if built not in {None, batch}:
+        fail(f"the artifact was built for batch {built}, the benchmark asks for {batch}",
+             hint=f"set the target's batch to {built} or export with dynamic shapes")  # fmt: skip
+    channels = int(info.get("input", {}).get("channels", 3))
+    shape = (batch, channels, *(int(side) for side in info["imgsz"]))
+    return np.random.default_rng(0).random(shape, dtype=np.float32)
+
+
+def measure(
+    run: Callable[[], object], *, warmup: int, runs: int, seconds_limit: float | None = None
+) -> list[float]:
+    """Time a call.
+
+    Args:
+        run: What to time.
+        warmup: Calls that are not counted.
+        runs: Calls that are counted.
+        seconds_limit: Start no further call after this time (warm-up included), once a few are counted.
+
+    Returns:
+        Wall milliseconds per call, in the order measured.
+    """
+    limit = float("inf") if seconds_limit is None else time.monotonic() + seconds_limit
+    for done in range(warmup):
+        if done and time.monotonic() > limit:
+            break
+        run()
+    samples: list[float] = []
+    collecting = gc.isenabled()
+    gc.disable()  # a collection in the middle of a run would be counted as the artifact's
+    try:
+        while len(samples) < runs and (len(samples) < MIN_RUNS or time.monotonic() < limit):
+            started = time.perf_counter_ns()
+            run()
+            samples.append((time.perf_counter_ns() - started) / 1e6)
+            if len(samples) % 50 == 0:
+                progress(len(samples), runs, "runs")
+    finally:
+        if collecting:
+            gc.enable()
+    return samples
+
+
+def size_bytes(artifact: str | Path) -> int:
+    """Return the bytes of a file, or of every file in a folder."""
+    path = Path(artifact)
+    files = [path] if path.is_file() else [one for one in path.rglob("*") if one.is_file()]
+    return sum(one.stat().st_size for one in files)
+
+
+def _document(options: argparse.Namespace, samples: list[float], load_ms: float) -> dict[str, Any]:
+    metrics = latency_metrics(samples, batch=options.batch)
+    metrics.append({"name": "load_ms", "value": round(load_ms, 3), "unit": "ms"})
+    metrics.append({"name": "size_mb", "value": round(size_bytes(options.artifact) / 1e6, 6), "unit": "MB"})
+    memory = peak_memory_mb(read_text("/proc/self/status"))
+    if memory is not None:
+        metrics.append({"name": "peak_memory_mb", "value": round(memory, 3), "unit": "MB"})
+    settings = {"threads": options.threads, "batch": options.batch, "warmup": options.warmup}
+    return {
+        "schema": 1,
+        "evidence": options.evidence,
+        "machine": describe_machine(),
+        "settings": settings | {"runs": len(samples), "runs_wanted": options.runs},
+        "metrics": metrics,
+        "samples_ms": thin(samples),
+        "trust": trust(samples),
+        "notes": NOTES,
+    }
+
+
+def _parse(argv: Sequence[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="edgebuild.steps.benchmark", description=__doc__)
+    parser.add_argument("--artifact", required=True, help="what to measure: a file or a folder")
+    parser.add_argument("--info", required=True, help="the model's description (model.json)")
+    parser.add_argument("--runtime", help="runtime.py of a toolchain; ONNX Runtime otherwise")
+    parser.add_argument("--threads", type=_positive, default=1)
+    parser.add_argument("--batch", type=_positive, default=1)
+    parser.add_argument("--warmup", type=int, default=10)
+    parser.add_argument("--runs", type=_positive, default=100)
+    parser.add_argument("--seconds-limit", type=float, help="start no further run after this many seconds")
+    parser.add_argument("--evidence", choices=("host", "proxy", "emulator", "device"), required=True)
+    parser.add_argument("--output", required=True)
+    return parser.parse_args(argv)
+
+
+def _positive(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"{text} is not a positive number")
+    return value
+
+
+if __name__ == "__main__":
+    run_step(main)
