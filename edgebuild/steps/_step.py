@@ -8,17 +8,10 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from edgebuild.protocol import ERROR_PREFIX, EXIT_FAILED, EXIT_MISSING, PROGRESS_PREFIX
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-
-EXIT_FAILED = 3
-"""Exit code of a step whose input is wrong or whose tool failed."""
-
-EXIT_MISSING = 5
-"""Exit code of a step that needs a package which is not installed."""
-
-PROGRESS_PREFIX = "@progress "
-"""A standard output line that starts so is progress for the terminal, not log text."""
 
 
 class StepFailure(Exception):  # noqa: N818 - it is the step's word for "exit with this message"
@@ -44,11 +37,11 @@ def run_step(body: Callable[[Sequence[str]], None]) -> NoReturn:
     try:
         body(sys.argv[1:])
     except StepFailure as failure:
-        print(f"error: {failure}", file=sys.stderr)
+        print(f"{ERROR_PREFIX}{failure}", file=sys.stderr)
         sys.exit(EXIT_FAILED)
     except ModuleNotFoundError as missing:
-        print(f"error: this step needs the package {missing.name!r}; "
-              "install it with: pip install 'edgebuild[yolo]'", file=sys.stderr)  # fmt: skip
+        what = f"this step needs the package {missing.name!r}"
+        print(f"{ERROR_PREFIX}{what}; install it with: pip install 'edgebuild[yolo]'", file=sys.stderr)
         sys.exit(EXIT_MISSING)
     sys.exit(0)
 

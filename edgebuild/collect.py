@@ -1,0 +1,106 @@
+"""Outputs of an action: proof that they are there and complete, and their way into the store."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from edgebuild.action import Artifact, Finding
+from edgebuild.digest import Digest, digest_file
+from edgebuild.errors import StepError
+from edgebuild.store import store_error, tree_artifact
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from edgebuild.action import Action, LogRule, Output
+    from edgebuild.store import Store
+
+
+def check_log(action: Action, log: Path) -> None:
+    """Check what the toolchain says a good log has and lacks.
+
+    Raises:
+        StepError: The log contradicts success; the exit code alone is not proof.
+    """
+    if not (action.success.log_has or action.success.log_lacks):
+        return
+    text = log.read_text(encoding="utf-8", errors="replace")
+    for pattern in action.success.log_has:
+        if not re.search(pattern, text, re.MULTILINE):
+            raise StepError(f"{action.id}: exited 0, but its log has no line matching {pattern!r}")
+    for pattern in action.success.log_lacks:
+        match = re.search(pattern, text, re.MULTILINE)
+        if match:
+            raise StepError(f"{action.id}: exited 0, but its log says {match.group(0)!r}")
+
+
+def find(rules: Sequence[LogRule], log: Path) -> tuple[Finding, ...]:
+    """Return what the toolchain's rules find in a log, each rule once, with the first matching line."""
+    if not rules:
+        return ()
+    lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
+    found = []
+    for rule in rules:
+        pattern = re.compile(rule.pattern)
+        line = next((line for line in lines if pattern.search(line)), None)
+        if line is not None:
+            found.append(Finding(id=rule.id, level=rule.level, message=line.strip()[:400], hint=rule.hint))
+    return tuple(found)
+
+
+def collect_outputs(action: Action, scratch: Path, store: Store) -> tuple[Artifact, ...]:
+    """Check every declared output and move it into the store.
+
+    Raises:
+        StepError: An output is missing, empty, of the wrong kind or has the wrong first bytes.
+        StoreError: The store cannot take it.
+    """
+    for output in action.outputs:
+        _check(action, output, scratch / "out" / output.path)
+    return tuple(_adopt(output, scratch / "out" / output.path, store) for output in action.outputs)
+
+
+def _check(action: Action, output: Output, path: Path) -> None:
+    what = f"{action.id}: exited 0, but its output {output.path!r}"
+    if path.is_symlink():
+        raise StepError(f"{what} is a symbolic link")
+    if output.tree:
+        if not path.is_dir() or not any(path.iterdir()):
+            raise StepError(f"{what} is not a directory with files in it")
+        return
+    if not path.is_file():
+        raise StepError(f"{what} was not made")
+    if path.stat().st_size == 0:
+        raise StepError(f"{what} is empty")
+    magic = bytes.fromhex(output.magic)
+    with path.open("rb") as stream:
+        head = stream.read(len(magic))
+    if head != magic:
+        raise StepError(
+            f"{what} starts with {head.hex()}, not with {output.magic}: it is not what it should be"
+        )
+
+
+def _adopt(output: Output, path: Path, store: Store) -> Artifact:
+    if not output.tree:
+        digest, size = _adopt_file(path, store)
+        return Artifact(role=output.role, digest=digest, size=size)
+    rows = [
+        (name.relative_to(path).as_posix(), *_adopt_file(name, store))
+        for name in sorted(path.rglob("*"))
+        if name.is_file() and not name.is_symlink()
+    ]
+    return tree_artifact(output.role, rows)
+
+
+def _adopt_file(path: Path, store: Store) -> tuple[Digest, int]:
+    try:
+        size = os.stat(path).st_size  # noqa: PTH116 - one call per output file
+        digest = digest_file(path)
+    except OSError as error:
+        raise store_error(error, path) from error
+    store.adopt(path, digest)
+    return digest, size

@@ -1,0 +1,15 @@
+"""What a step program and its caller agree on, besides argv and files."""
+
+from __future__ import annotations
+
+PROGRESS_PREFIX = "@progress "
+"""A line of standard output that starts so is progress for the terminal: ``@progress 12/200 images``."""
+
+EXIT_FAILED = 3
+"""A step's input is wrong or its tool failed; the last line of standard error says what to do."""
+
+EXIT_MISSING = 5
+"""A step needs a package that is not installed."""
+
+ERROR_PREFIX = "error: "
+"""How a step's own error line starts; what follows is shown to the user as it stands."""
