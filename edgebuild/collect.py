@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgebuild.action import Artifact, Finding
@@ -14,6 +13,7 @@ from edgebuild.store import store_error, tree_artifact
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
     from edgebuild.action import Action, LogRule, Output
     from edgebuild.store import Store

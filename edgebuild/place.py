@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shutil
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgebuild.action import ActionInput, FileInput, TreeInput
@@ -14,6 +13,7 @@ from edgebuild.errors import StepError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+    from pathlib import Path
 
     from edgebuild.action import Action, ActionResult, Input
     from edgebuild.memo import Memo
@@ -101,16 +101,6 @@ def place_inputs(
         place.write_text(text, encoding="utf-8")
     for output in action.outputs:
         (scratch / "out" / output.path).parent.mkdir(parents=True, exist_ok=True)
-
-
-def sound_upstream(action: Action, upstream: Mapping[str, ActionResult], store: Store) -> str:
-    """Return the id of an upstream action whose stored output is missing or damaged, or an empty string."""
-    for item in action.inputs:
-        if isinstance(item, ActionInput) and not store.has_artifact(
-            upstream[item.action].artifact(item.output)
-        ):
-            return item.action
-    return ""
 
 
 def _files(item: Input, folder: Path) -> Iterator[tuple[Path, Path]]:

@@ -175,6 +175,21 @@ class Store:
                 path.unlink()
             os.close(descriptor)
 
+    @contextlib.contextmanager
+    def turn(self, *, exclusive: bool) -> Iterator[None]:
+        """Share the machine with other actions, or have it alone (a measurement does)."""
+        path = self.root / "locks" / "machine"
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+        except OSError as error:
+            raise store_error(error, self.root) from error
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX if exclusive else fcntl.LOCK_SH)
+            yield
+        finally:
+            os.close(descriptor)
+
     def _acquire(self, path: Path) -> int:
         while True:
             try:

@@ -1,0 +1,136 @@
+"""Why an action runs: the difference between two key documents, in words. Pure."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from edgebuild.action import Reason
+from edgebuild.digest import short
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+Rows = tuple[tuple[str, str], ...]
+
+
+def reasons(
+    old: Mapping[str, Any] | None,
+    new: Mapping[str, Any],
+    old_trees: Mapping[str, Rows],
+    new_trees: Mapping[str, Rows],
+) -> tuple[Reason, ...]:
+    """Return what differs between the last key document of an action and this one.
+
+    Args:
+        old: The key document of its last success here, or None.
+        new: The key document now.
+        old_trees: File listings of the tree inputs then, by role.
+        new_trees: File listings of the tree inputs now, by role.
+
+    Returns:
+        One reason per difference; a single ``unchanged`` when there is none.
+    """
+    if old is None:
+        return (Reason(kind="new", what="no earlier result in this workspace"),)
+    found = [
+        *_command(old["argv"], new["argv"]),
+        *_mapping("environment", old["env"], new["env"]),
+        *_inputs(old["inputs"], new["inputs"], old_trees, new_trees),
+        *_mapping("file", old["files"], new["files"], digest=True),
+        *_tools(old["tools"], new["tools"]),
+        *_mapping("machine", {"processor": old["machine"]}, {"processor": new["machine"]}),
+        *_rest(old, new),
+    ]
+    return tuple(found) or (Reason(kind="unchanged", what="nothing that can change its output"),)
+
+
+def _command(old: list[str], new: list[str]) -> Iterator[Reason]:
+    """Compare two argvs by option, so that a changed value names its option and an order does not matter."""
+    before, after = _options(old), _options(new)
+    if old != new and before == after:
+        yield Reason(kind="command", what="order of the arguments", old=" ".join(old), new=" ".join(new))
+    for name in dict.fromkeys([*before, *after]):
+        if before.get(name) != after.get(name):
+            yield Reason(kind="option", what=name, old=before.get(name, ""), new=after.get(name, ""))
+
+
+def _options(argv: list[str]) -> dict[str, str]:
+    """Return option -> values; words before the first option are the command itself."""
+    options: dict[str, str] = {}
+    name = "command"
+    for word in argv:
+        if word.startswith("-") and not _is_number(word):
+            name, equals, value = word.partition("=")
+            options[name] = value if equals else options.get(name, "")
+            continue
+        options[name] = f"{options.get(name, '')} {word}".strip()
+    return options
+
+
+def _is_number(word: str) -> bool:
+    return word[1:].replace(".", "", 1).isdigit()
+
+
+def _inputs(
+    old: Mapping[str, Any],
+    new: Mapping[str, Any],
+    old_trees: Mapping[str, Rows],
+    new_trees: Mapping[str, Rows],
+) -> Iterator[Reason]:
+    for role in dict.fromkeys([*old, *new]):
+        before, after = old.get(role), new.get(role)
+        if before == after:
+            continue
+        if role in old_trees and role in new_trees:
+            yield _tree(role, dict(old_trees[role]), dict(new_trees[role]))
+        else:
+            yield Reason(kind="input", what=role, old=_short(before), new=_short(after))
+
+
+def _tree(role: str, old: Mapping[str, str], new: Mapping[str, str]) -> Reason:
+    added = sorted(set(new) - set(old))
+    removed = sorted(set(old) - set(new))
+    changed = sorted(name for name in set(old) & set(new) if old[name] != new[name])
+    counts = [
+        f"{sign}{len(names)}" for sign, names in (("+", added), ("-", removed), ("~", changed)) if names
+    ]
+    names = [f"+{n}" for n in added] + [f"-{n}" for n in removed] + [f"~{n}" for n in changed]
+    shown = ", ".join(names[:4]) + (", ..." if len(names) > 4 else "")
+    return Reason(
+        kind="input", what=f"{role}: {' '.join(counts)} files ({shown})", old=f"{len(old)}", new=f"{len(new)}"
+    )
+
+
+def _tools(old: Mapping[str, str], new: Mapping[str, str]) -> Iterator[Reason]:
+    for name in dict.fromkeys([*old, *new]):
+        if old.get(name) != new.get(name):
+            code = name.startswith("code:")
+            kind = "code" if code else "tool"
+            before, after = old.get(name, ""), new.get(name, "")
+            yield Reason(
+                kind=kind,
+                what=name.removeprefix("code:").removeprefix("distribution:"),
+                old=short(before) if code else before,
+                new=short(after) if code else after,
+            )
+
+
+def _mapping(
+    kind: str, old: Mapping[str, str], new: Mapping[str, str], *, digest: bool = False
+) -> Iterator[Reason]:
+    for name in dict.fromkeys([*old, *new]):
+        if old.get(name) != new.get(name):
+            before, after = old.get(name, ""), new.get(name, "")
+            if digest:
+                before, after = short(before), short(after)
+            yield Reason(kind=kind, what=name, old=before, new=after)
+
+
+def _rest(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[Reason]:
+    for name in ("schema", "step", "outputs", "success"):
+        if old.get(name) != new.get(name):
+            yield Reason(kind="output" if name == "outputs" else "command", what=name)
+
+
+def _short(row: object) -> str:
+    return short(str(row[1])) if isinstance(row, list | tuple) else ""
