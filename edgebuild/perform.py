@@ -222,14 +222,15 @@ def _attempt(action: Action, scratch: Path, log: Path, context: Context) -> Exec
     """
     log.parent.mkdir(parents=True, exist_ok=True)
     log.write_text(f"# {action.id}\n# {shlex.join(action.argv)}\n", encoding="utf-8")
-    for left in range(action.retries, -1, -1):
-        execution = _start(action, scratch, log, context)
-        if execution.exit_code == 0 and not execution.timed_out:
-            return execution
-        if execution.interrupted or left == 0:
+    execution = _start(action, scratch, log, context)
+    for _ in range(action.retries):
+        if execution.exit_code == 0 or execution.timed_out or execution.interrupted:
             break
         with log.open("a", encoding="utf-8") as stream:
             stream.write(f"# exit {execution.exit_code}: trying again\n")
+        execution = _start(action, scratch, log, context)
+    if execution.exit_code == 0 and not execution.timed_out:
+        return execution
     raise _failure(action, execution, log, context)
 
 
