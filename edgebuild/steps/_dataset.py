@@ -2,7 +2,7 @@
 
 A tree is a folder that holds the files of one split. Labels are found by the Ultralytics rule: the last
 folder named ``images`` in an image's path becomes ``labels`` and the suffix becomes ``.txt``
-(``ultralytics/data/utils.py: img2label_paths``); a tree without such a folder has its labels beside the images.
+(``ultralytics/data/utils.py: img2label_paths``); without such a folder the labels lie beside the images.
 """
 
 from __future__ import annotations

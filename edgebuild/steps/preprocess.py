@@ -1,0 +1,72 @@
+"""Prepare an ONNX model for quantization: ``python -m edgebuild.steps.preprocess``.
+
+Shapes are inferred and constants folded with ``onnxruntime.quantization.shape_inference.quant_pre_process``.
+Ranges and quantization both refer to the tensors of the result, so it is a step of its own.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from edgebuild.steps._onnx_file import (
+    input_of,
+    load_onnx,
+    name_nodes,
+    read_metadata,
+    remove_unused_domains,
+    save_onnx,
+    shape_of,
+    write_metadata,
+)
+from edgebuild.steps._step import fail, run_step
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+def main(argv: Sequence[str]) -> None:
+    """Read the arguments and prepare the model."""
+    parser = argparse.ArgumentParser(prog="edgebuild.steps.preprocess", description=__doc__)
+    parser.add_argument("--model", required=True, help="float ONNX model")
+    parser.add_argument("--output", required=True, help="where to write the prepared model")
+    arguments = parser.parse_args(argv)
+    original = load_onnx(arguments.model)
+    prepared = prepare(original, name=arguments.model)
+    save_onnx(prepared, arguments.output)
+
+
+def prepare(model: Any, *, name: str) -> Any:
+    """Return the model with shapes inferred, constants folded, all nodes named and its metadata kept.
+
+    Args:
+        model: A float ``onnx.ModelProto``.
+        name: What to call it in errors.
+
+    Raises:
+        StepFailure: ONNX Runtime cannot load or optimise the model.
+    """
+    from onnxruntime.quantization.shape_inference import quant_pre_process
+
+    metadata = read_metadata(model)
+    source, target = Path("preprocess-input.onnx"), Path("preprocess-output.onnx")
+    source.write_bytes(model.SerializeToString(deterministic=True))
+    # With all dimensions fixed plain inference finds every shape; symbolic inference takes seconds more.
+    fixed = all(isinstance(size, int) for size in shape_of(input_of(model, name=name)))
+    try:
+        quant_pre_process(str(source), str(target), skip_symbolic_shape=fixed)
+    except Exception as error:  # noqa: BLE001 - ONNX Runtime raises bare exceptions of many kinds
+        fail(f"{name}: ONNX Runtime cannot prepare it: {str(error).splitlines()[0]}",
+             hint="check that the float model runs in ONNX Runtime")  # fmt: skip
+    prepared = load_onnx(target)
+    source.unlink()
+    target.unlink()
+    name_nodes(prepared)
+    remove_unused_domains(prepared)
+    write_metadata(prepared, metadata | read_metadata(prepared))
+    return prepared
+
+
+if __name__ == "__main__":
+    run_step(main)
