@@ -73,7 +73,7 @@ def read_gates(path: Path) -> tuple[Gate, ...]:
     Raises:
         StepFailure: It is not such a document.
     """
-    return tuple(_gate(path, row) for row in _json(path))
+    return tuple(_gate(path, row) for row in read_json_file(path))
 
 
 def read_document(path: Path) -> dict[str, Any]:
@@ -82,14 +82,19 @@ def read_document(path: Path) -> dict[str, Any]:
     Raises:
         StepFailure: It is missing, not JSON, or of another version.
     """
-    document = _json(path)
+    document = read_json_file(path)
     if not isinstance(document, dict) or document.get("schema") != SCHEMA:
         fail(f'{path}: not a document with "schema": {SCHEMA}',
              hint="it was written by another version of edgebuild; build that step again")  # fmt: skip
     return document
 
 
-def _json(path: Path) -> Any:
+def read_json_file(path: Path) -> Any:
+    """Return a JSON document that another step wrote.
+
+    Raises:
+        StepFailure: It is missing or not JSON.
+    """
     try:
         return read_json(path)
     except OSError as error:

@@ -1,0 +1,134 @@
+"""The README.md inside a package: what this is, how to run it, what goes in and comes out."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+MEMBERS = {
+    "REJECTED": "its presence says that an acceptance gate was missed",
+    "calibration.json": "the images that calibrated it, by digest",
+    "contents.json": "every other file here with its SHA-256 and size",
+    "golden.npz": "one input and the outputs expected for it, for a self-test on the device",
+    "labels.txt": "class names, one per line, in the order of their ids",
+    "metrics.json": "accuracy and size, where they were measured, and the protocol",
+    "model.json": "preprocessing, input, outputs and class names for programs",
+    "quantize.json": "what was quantized and how",
+    "recipe.json": "how it was made: recipe, options and every command",
+    "tools.json": "the tools that made it, by version or digest",
+    "verdicts.json": "the acceptance gates and what they came to",
+}
+
+KINDS = {
+    "min": "at least {}",
+    "max": "at most {}",
+    "max_drop": "at most {} below float",
+    "max_ratio": "at most {} times float",
+}
+
+MEASURED = """\
+Latency, throughput and memory differ a little in every measurement, so their values are not in this package,
+which can be rebuilt byte for byte: they are in the `.measurements.json` beside it."""
+
+CHECK = """\
+`edgebuild verify PACKAGE.tar.gz` compares every file with `contents.json`. Without edgebuild, compare
+`sha256sum FILE` with the value listed there."""
+
+
+def readme(parts: Mapping[str, Any], members: Sequence[str]) -> str:
+    """Return the text.
+
+    Args:
+        parts: Spec, info, metrics and verdict documents by name.
+        members: Every path in the package.
+    """
+    spec, verdict = parts["spec"], parts["verdict"]
+    artifact = sorted(path for path in members if path.startswith("artifact/"))
+    lines = [
+        f"# {spec['name']} {spec['version']} for {spec['target']}",
+        "",
+        *_status(verdict["status"]),
+        f"Made by edgebuild with toolchain {spec['toolchain']}, recipe {spec['recipe']}.",
+        "",
+        "## Run it",
+        "",
+        *_run(artifact, spec),
+        "",
+        "## Input and outputs",
+        "",
+        *_tensors(parts["info"]),
+        "",
+        "## Accuracy, size and gates",
+        "",
+        *_figures(verdict),
+        "",
+        MEASURED,
+        "",
+        "## Files",
+        "",
+        *_files(members),
+        "",
+        "## Check it",
+        "",
+        CHECK,
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _status(status: str) -> Iterator[str]:
+    if status == "rejected":
+        yield "**Rejected: an acceptance gate was missed (see REJECTED). Do not ship it.**"
+        yield ""
+
+
+def _run(artifact: Sequence[str], spec: Mapping[str, Any]) -> Iterator[str]:
+    if spec.get("readme"):
+        yield str(spec["readme"]).rstrip()
+    elif len(artifact) == 1 and artifact[0].endswith(".onnx"):
+        yield "With ONNX Runtime, where `images` is the input described below:"
+        yield ""
+        yield f'    session = onnxruntime.InferenceSession("{artifact[0]}")'
+        yield "    outputs = session.run(None, {session.get_inputs()[0].name: images})"
+    else:
+        which = f"`{artifact[0]}`" if len(artifact) == 1 else "the files in `artifact/`"
+        yield f"Load {which} with the runtime of {spec['toolchain']} on the device."
+
+
+def _tensors(info: Mapping[str, Any]) -> Iterator[str]:
+    size = info.get("imgsz") or ["?", "?"]
+    given = info.get("input") or {}
+    shape = given.get("shape") or [info.get("batch", 1), given.get("channels", 3), *size]
+    yield f"- input `{given.get('name', 'images')}`: {_shape(shape)}, float32, RGB / 255"
+    if info.get("task", "detect") != "classify":
+        yield (
+            f"- an image is resized to fit {size[1]} x {size[0]} pixels with its aspect ratio kept, centred, "
+            "and filled with grey (114)"
+        )
+    for index, output in enumerate(info.get("outputs", ())):
+        yield f"- output `{output.get('name', index)}`: {_shape(output.get('shape', ()))}"
+    names = info.get("names") or ()
+    yield f"- task {info.get('task', 'detect')}, {len(names)} classes, in `labels.txt`"
+
+
+def _shape(shape: Sequence[Any]) -> str:
+    return " x ".join(str(side) for side in shape) or "as the model says"
+
+
+def _figures(verdict: Mapping[str, Any]) -> Iterator[str]:
+    rows = {row["name"]: row for row in verdict["metrics"]}
+    for name in ("map50_95", "map50", "map50_95_mask", "map50_95_pose", "top1", "top5", "size_mb"):
+        if name in rows:
+            unit = f" {rows[name]['unit']}" if rows[name]["unit"] else ""
+            yield f"- {name}: {rows[name]['value']:g}{unit} ({rows[name]['evidence']})"
+    for row in verdict["verdicts"]:
+        limit = KINDS[row["kind"]].format(format(row["limit"], "g"))
+        yield f"- gate {row['metric']} {limit}: {row['status']}"
+
+
+def _files(members: Sequence[str]) -> Iterator[str]:
+    yield "- `artifact/`: what runs on the device"
+    for path in members:
+        if path in MEMBERS:
+            yield f"- `{path}`: {MEMBERS[path]}"
