@@ -22,12 +22,13 @@ def isolate() -> None:
     os.environ["MPLCONFIGDIR"] = str(settings)
 
 
-def load_model(path: str | Path, *, task: str) -> Any:
+def load_model(path: str | Path, *, task: str, name: str | Path = "") -> Any:
     """Open weights (``.pt`` or ``.onnx``) or a model description (``.yaml``) with Ultralytics.
 
     Args:
         path: The file.
         task: The task that the manifest names.
+        name: What to call the file in errors, where it is a copy.
 
     Raises:
         StepFailure: The file is no model, or a model for another task.
@@ -36,16 +37,24 @@ def load_model(path: str | Path, *, task: str) -> Any:
     from ultralytics import YOLO
 
     path = Path(path)
+    name = name or path
     is_file = path.suffix in {".pt", ".onnx"}
     if is_file and not path.is_file():
-        fail(f"{path}: no such file", hint="the step was given a path that does not exist")
+        fail(f"{name}: no such file", hint="the step was given a path that does not exist")
     try:
-        model = YOLO(str(path), task=None if path.suffix == ".pt" else task)
+        model = YOLO(str(path), task=task if path.suffix == ".onnx" else None)
     except Exception as error:  # noqa: BLE001 - unpickling a damaged file raises anything at all
-        reason = f"{type(error).__name__}: {error}".splitlines()[0]
-        fail(f"{path}: not a model that Ultralytics can open ({reason})",
-             hint="the file may be cut short; train or download it again")  # fmt: skip
+        reason = _reason(error).replace(str(path), "the file")
+        fail(f"{name}: not a model that Ultralytics can open ({reason})",
+             hint="it may be cut short; train or download it again")  # fmt: skip
     if model.task != task:
-        fail(f"{path}: the weights are for task {model.task!r}, the manifest says {task!r}",
+        fail(f"{name}: the weights are for task {model.task!r}, the manifest says {task!r}",
              hint=f"set model.task to {model.task} or use other weights")  # fmt: skip
     return model
+
+
+def _reason(error: Exception) -> str:
+    """Return the first clause of an error, without Ultralytics' decoration."""
+    text = str(error).strip() or type(error).__name__
+    line = text.splitlines()[0].encode("ascii", "ignore").decode().removeprefix("ERROR").strip()
+    return line.partition(" (")[0].partition(". ")[0]

@@ -1,0 +1,197 @@
+"""Choose calibration images and turn them into tensors: ``python -m edgebuild.steps.calibrate``.
+
+The tensors are exactly what the model sees during validation. No image may also be in the validation split:
+ranges measured on it would flatter the quantized model.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from edgebuild.steps._dataset import count_classes, digest_file, list_images, read_dataset
+from edgebuild.steps._letterbox import load_tensor
+from edgebuild.steps._sampling import Candidate, shuffle, stratify
+from edgebuild.steps._step import fail, progress, run_step, write_json
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from edgebuild.steps._dataset import Dataset, Image
+
+SCHEMA = 1
+
+SAMPLES = ("stratified", "random", "first", "list")
+
+_NAMED = 5
+"""How many offending files a message names."""
+
+
+def main(argv: Sequence[str]) -> None:
+    """Read the arguments, choose the images, and write tensors and selection."""
+    arguments = _parse(argv)
+    dataset = read_dataset(arguments.dataset)
+    if dataset.task != arguments.task:
+        fail(f"{arguments.dataset}: is for task {dataset.task!r}, the model for {arguments.task!r}",
+             hint="set model.task to the dataset's")  # fmt: skip
+    if arguments.task == "classify":
+        fail("calibrate: classification models see cropped images, which is not supported",
+             hint="use a recipe without calibration")  # fmt: skip
+    images = {image.file: image for image in list_images(arguments.train)}
+    listed = read_list(arguments.list, images) if arguments.sample == "list" else list(images)
+    candidates = [describe(images[file], dataset) for file in listed]
+    refuse_overlap(candidates, arguments.validation)
+    chosen = choose(candidates, arguments.images, sample=arguments.sample, seed=arguments.seed)
+    height, width = arguments.imgsz
+    paths = [images[candidate.file].path for candidate in chosen]
+    write_tensors(arguments.tensors, paths, (height, width))
+    settings = {"images": len(chosen), "sample": arguments.sample, "seed": arguments.seed,
+                "imgsz": [height, width]}  # fmt: skip
+    write_json(arguments.selection, describe_selection(chosen, dataset, settings, available=len(images)))
+
+
+def _parse(argv: Sequence[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="edgebuild.steps.calibrate", description=__doc__)
+    parser.add_argument("--train", required=True, help="tree of the split to choose from")
+    parser.add_argument("--validation", required=True, help="tree of the validation split")
+    parser.add_argument("--dataset", required=True, help="dataset file")
+    parser.add_argument("--images", type=int, help="how many; all if left out")
+    parser.add_argument("--sample", choices=SAMPLES, default="stratified")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--list", help="file with one path per line, for --sample list")
+    parser.add_argument("--imgsz", nargs=2, type=int, required=True, metavar=("H", "W"))
+    parser.add_argument("--task", default="detect")
+    parser.add_argument("--tensors", required=True, help="where to write the tensors (.npy)")
+    parser.add_argument("--selection", required=True, help="where to write what was chosen")
+    arguments = parser.parse_args(argv)
+    if arguments.sample == "list" and not arguments.list:
+        fail("--sample list needs --list", hint="name the file that lists the images")
+    return arguments
+
+
+def read_list(path: str, images: Mapping[str, Image]) -> list[str]:
+    """Read a list of images: one path per line, below the tree or longer; ``#`` starts a comment.
+
+    Args:
+        path: The list.
+        images: The images of the tree by path below it.
+
+    Raises:
+        StepFailure: The list is unreadable or empty, or names no image, several, or one twice.
+    """
+    try:
+        lines = [line.strip() for line in Path(path).read_text(encoding="utf-8-sig").splitlines()]
+    except (OSError, ValueError) as error:
+        fail(
+            f"{path}: cannot be read as a list of images: {error}", hint="it is plain text, one path per line"
+        )
+    found: list[str] = []
+    for number, line in enumerate(lines, start=1):
+        if not line or line.startswith("#"):
+            continue
+        file = _find_listed(line.removeprefix("./"), images, place=f"{path}:{number}")
+        if file in found:
+            fail(f"{path}:{number}: {file} is listed twice", hint="list each image once")
+        found.append(file)
+    if not found:
+        fail(f"{path}: lists no image", hint="one path per line")
+    return found
+
+
+def _find_listed(line: str, images: Mapping[str, Image], *, place: str) -> str:
+    if line in images:
+        return line
+    # Lists are often written from above the split's folder, or with absolute paths.
+    near = [file for file in images if line.endswith(f"/{file}") or file.endswith(f"/{line}")]
+    if len(near) != 1:
+        what = f"could be {near[0]} or {near[1]}" if near else "is not in the calibration split"
+        fail(f"{place}: {line} {what}", hint="write the path below the split's folder")
+    return near[0]
+
+
+def describe(image: Image, dataset: Dataset) -> Candidate:
+    """Read what sampling needs to know about an image."""
+    try:
+        digest = digest_file(image.path)
+    except OSError as error:
+        fail(f"{image.path}: cannot be read ({error.strerror})", hint="restore the file")
+    classes = count_classes(image.label, classes=len(dataset.names))
+    return Candidate(file=image.file, digest=digest, classes=classes)
+
+
+def refuse_overlap(candidates: Sequence[Candidate], validation: str) -> None:
+    """Make sure that no candidate's bytes are also in the validation split.
+
+    Raises:
+        StepFailure: Some are; it names them.
+    """
+    known = {digest_file(image.path): image.file for image in list_images(validation)}
+    shared = [(one.file, known[one.digest]) for one in candidates if one.digest in known]
+    if shared:
+        pairs = ", ".join(f"{file} (validation: {other})" for file, other in shared[:_NAMED])
+        more = f" and {len(shared) - _NAMED} more" if len(shared) > _NAMED else ""
+        fail(f"{len(shared)} calibration images are also in the validation split: {pairs}{more}",
+             hint="take them out of one of the two splits")  # fmt: skip
+
+
+def choose(candidates: Sequence[Candidate], count: int | None, *, sample: str, seed: int) -> list[Candidate]:
+    """Choose ``count`` of the candidates, or all of them.
+
+    Raises:
+        StepFailure: There are not that many.
+    """
+    wanted = len(candidates) if count is None else count
+    if not 0 < wanted <= len(candidates):
+        fail(f"{wanted} calibration images were asked for, there are {len(candidates)}",
+             hint=f"set dataset.calibration.images to 1 to {len(candidates)}")  # fmt: skip
+    if sample == "stratified":
+        return stratify(candidates, wanted, seed=seed)
+    return (shuffle(candidates, seed=seed) if sample == "random" else list(candidates))[:wanted]
+
+
+def write_tensors(path: str, images: Sequence[Path], imgsz: tuple[int, int]) -> None:
+    """Write one float32 array of shape (N, 3, H, W), image by image, so that memory stays small."""
+    import numpy as np
+
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    shape = (len(images), 3, *imgsz)
+    array = np.lib.format.open_memmap(path, mode="w+", dtype=np.float32, shape=shape)
+    for index, image in enumerate(images):
+        array[index] = load_tensor(image, imgsz)
+        progress(index + 1, len(images), "images")
+    array.flush()
+
+
+def describe_selection(
+    chosen: Sequence[Candidate], dataset: Dataset, settings: Mapping[str, Any], *, available: int
+) -> dict[str, Any]:
+    """Describe the selection: settings, files with digests and classes, and how often each class occurs."""
+    objects: Counter[int] = Counter()
+    images: Counter[int] = Counter()
+    for candidate in chosen:
+        objects.update(candidate.classes)
+        images.update(candidate.classes.keys())
+    return {
+        "schema": SCHEMA,
+        "settings": dict(settings),
+        "available": available,
+        "files": [
+            {
+                "file": one.file,
+                "sha256": one.digest,
+                "classes": {str(class_id): count for class_id, count in sorted(one.classes.items())},
+            }
+            for one in chosen
+        ],
+        "classes": [
+            {"id": class_id, "name": name, "images": images[class_id], "objects": objects[class_id]}
+            for class_id, name in enumerate(dataset.names)
+        ],
+        "without_objects": sum(not one.classes for one in chosen),
+    }
+
+
+if __name__ == "__main__":
+    run_step(main)
