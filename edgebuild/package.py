@@ -151,6 +151,8 @@ def _check(path: Path, folder: Path | None) -> Verification:
         documents = {name: json.loads(text) for name, text in found.texts.items()}
     except ValueError as error:
         raise VerificationError(f"{path}: a document in it is not JSON: {error}") from error
+    if CONTENTS in documents and json_bytes(documents[CONTENTS]) != found.texts[CONTENTS]:
+        raise VerificationError(f"{path}: {CONTENTS} is not spelt as edgebuild spells it")
     contents = _contents(path, documents)
     _compare(path, contents, found.entries)
     _check_status(path, contents, documents, set(found.entries))
@@ -212,6 +214,11 @@ def _contents(path: Path, documents: Mapping[str, Any]) -> dict[str, Any]:
     for key in (*IDENTITY, "status"):
         if not isinstance(contents.get(key), str):
             raise VerificationError(f"{path}: {CONTENTS}: {key} is missing")
+    for key in IDENTITY if "recipe.json" in documents else ():
+        if (said := _member(documents["recipe.json"], key)) != contents[key]:
+            raise VerificationError(f"{path}: {CONTENTS} says {key} {contents[key]}, recipe.json {said}")
+    if unknown := sorted(contents.keys() - {"schema", *IDENTITY, "status", "files"}):
+        raise VerificationError(f"{path}: {CONTENTS}: unknown {', '.join(unknown)}")
     rows = contents.get("files")
     if not isinstance(rows, list) or not all(_is_row(row) for row in rows):
         raise VerificationError(f"{path}: {CONTENTS}: files is not a list of path, sha256 and size")
@@ -221,6 +228,7 @@ def _contents(path: Path, documents: Mapping[str, Any]) -> dict[str, Any]:
 def _is_row(row: Any) -> bool:
     return (
         isinstance(row, dict)
+        and row.keys() == {"path", "sha256", "size"}
         and isinstance(row.get("path"), str)
         and isinstance(row.get("size"), int)
         and _HASH.fullmatch(str(row.get("sha256"))) is not None

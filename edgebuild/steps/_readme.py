@@ -97,19 +97,19 @@ def _run(artifact: Sequence[str], spec: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _tensors(info: Mapping[str, Any]) -> Iterator[str]:
-    size = info.get("imgsz") or ["?", "?"]
     given = info.get("input") or {}
-    shape = given.get("shape") or [info.get("batch", 1), given.get("channels", 3), *size]
-    yield f"- input `{given.get('name', 'images')}`: {_shape(shape)}, float32, RGB / 255"
-    if info.get("task", "detect") != "classify":
+    order = f"{given.get('channels', 'RGB')}, each value divided by 255"
+    yield f"- input `{given.get('name', 'images')}`: {_shape(given.get('shape', ()))}, {order}"
+    if letterbox := given.get("letterbox"):
+        height, width = info.get("imgsz", ("?", "?"))
         yield (
-            f"- an image is resized to fit {size[1]} x {size[0]} pixels with its aspect ratio kept, centred, "
-            "and filled with grey (114)"
+            f"- an image is made to fit {width} x {height} (width x height) with its aspect ratio kept, "
+            f"centred, and the rest filled with grey {letterbox.get('pad')}"
         )
     for index, output in enumerate(info.get("outputs", ())):
-        yield f"- output `{output.get('name', index)}`: {_shape(output.get('shape', ()))}"
-    names = info.get("names") or ()
-    yield f"- task {info.get('task', 'detect')}, {len(names)} classes, in `labels.txt`"
+        layout = f": {output['layout']}" if output.get("layout") else ""
+        yield f"- output `{output.get('name', index)}`: {_shape(output.get('shape', ()))}{layout}"
+    yield f"- task {info.get('task', 'detect')}, {len(info.get('names') or ())} classes, in `labels.txt`"
 
 
 def _shape(shape: Sequence[Any]) -> str:

@@ -22,16 +22,6 @@ if TYPE_CHECKING:
 
 SCHEMA = 1
 
-PREPROCESSING = {
-    "color": "RGB",
-    "layout": "NCHW",
-    "type": "float32",
-    "scale": "1/255",
-    "resize": "letterbox: keep the aspect ratio, never enlarge, centre",
-    "pad_value": 114,
-}
-"""What the box tasks do to an image, for models whose description does not say."""
-
 
 def main(argv: Sequence[str]) -> None:
     """Write the package and, beside it, the measurements."""
@@ -108,8 +98,10 @@ def documents(parts: Mapping[str, Any]) -> dict[str, bytes]:
     }
     return {
         "labels.txt": "".join(f"{name}\n" for name in labels(parts["info"])).encode("utf-8"),
-        "model.json": json_bytes(_description(parts["info"])),
-        "recipe.json": json_bytes({"schema": SCHEMA, **parts["spec"]}),
+        "model.json": json_bytes(parts["info"]),
+        "recipe.json": json_bytes(
+            {"schema": SCHEMA, **parts["spec"], **{key: str(parts["spec"][key]) for key in IDENTITY}}
+        ),
         "tools.json": json_bytes(parts["tools"]),
         "metrics.json": json_bytes(accuracy),
         "verdicts.json": json_bytes(judged),
@@ -152,11 +144,6 @@ def measured_document(verdict: Mapping[str, Any], package: Path) -> dict[str, An
         "verdicts": [row for row in verdict["verdicts"] if volatile(row["metric"])],
         "benchmark": verdict.get("benchmark"),
     }
-
-
-def _description(info: Mapping[str, Any]) -> dict[str, Any]:
-    boxes = info.get("task", "detect") != "classify"
-    return {**({"preprocessing": PREPROCESSING} if boxes else {}), **info}
 
 
 def _beside(package: Path) -> Path:
