@@ -65,7 +65,8 @@ def golden(path: Path, *, error: float = 0.0, key: str = "image_u8") -> Path:
     image = np.arange(48, dtype=np.uint8).reshape(3, 4, 4)
     tensor = image.astype(np.float32) / np.float32(255)
     given = image if key == "image_u8" else tensor
-    np.savez(path, **{key: given, "output_0": (2 * tensor + np.float32(error))[None]})
+    arrays: dict[str, Any] = {key: given, "output_0": (2 * tensor + np.float32(error))[None]}
+    np.savez(path, **arrays)
     return path
 
 
