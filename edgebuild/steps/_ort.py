@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any
 
 from edgebuild.steps._step import fail
@@ -16,6 +17,23 @@ INPUT_TYPES = {"tensor(float)": "float32", "tensor(float16)": "float16"}
 """Input types this module feeds; anything else needs a ``runtime.py`` of its own."""
 
 
+def disable_telemetry() -> None:
+    """Keep ONNX Runtime from writing to the home folder and from calling home; call it before its import.
+
+    From 1.29 on its Linux packages store a device identifier and send model names and hashes to their vendor,
+    unless this variable is set (microsoft/onnxruntime#27379).
+    """
+    os.environ["ORT_DISABLE_TELEMETRY"] = "1"
+
+
+def import_onnxruntime() -> Any:
+    """Import ONNX Runtime with its telemetry off."""
+    disable_telemetry()
+    import onnxruntime
+
+    return onnxruntime
+
+
 def load(artifact: str, info: Mapping[str, Any], threads: int) -> OrtModel:
     """Open an ONNX file.
 
@@ -28,8 +46,7 @@ def load(artifact: str, info: Mapping[str, Any], threads: int) -> OrtModel:
         StepFailure: ONNX Runtime refuses the file, or its input is not one float tensor.
     """
     del info
-    import onnxruntime
-
+    onnxruntime = import_onnxruntime()
     try:
         session = onnxruntime.InferenceSession(
             artifact, session_options(threads), providers=["CPUExecutionProvider"]
@@ -51,8 +68,7 @@ def session_options(threads: int) -> Any:
     Spinning threads wait busily between operators: on a machine that does anything else they slow each other
     down and make INT8 look slower than float.
     """
-    import onnxruntime
-
+    onnxruntime = import_onnxruntime()
     options = onnxruntime.SessionOptions()
     options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
     options.intra_op_num_threads = threads
@@ -90,8 +106,7 @@ class OrtModel:
         Args:
             images: (batch, channels, height, width), 0 to 1.
         """
-        import onnxruntime
-
+        onnxruntime = import_onnxruntime()
         fed = images.astype(self._dtype, copy=False)
         binding = self._session.io_binding()
         binding.bind_ortvalue_input(self._input, onnxruntime.OrtValue.ortvalue_from_numpy(fed))

@@ -16,6 +16,7 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 from edgebuild.steps._dataset import Dataset, digest_file, link_tree, list_images
+from edgebuild.steps._metrics import read_metrics
 from edgebuild.steps._step import fail, progress
 from edgebuild.steps._ultralytics import isolate
 
@@ -35,12 +36,6 @@ VALIDATORS = {
     "classify": "ClassificationValidator",
 }
 """Ultralytics' validator of each task, found in ``ultralytics.models.yolo.<task>``."""
-
-SECOND_METRICS = {"segment": ("seg", "mask"), "pose": ("pose", "pose")}
-"""Tasks that are scored twice: the attribute of Ultralytics' metrics, and the suffix of our names."""
-
-DECIMALS = 6
-"""Decimals a metric keeps."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -170,7 +165,7 @@ def validate(
     if first is None:
         fail("no validation image can be used", hint="look at the dataset's files")
     return Scores(
-        metrics=_metrics(validator, protocol.task, dataset.names),
+        metrics=read_metrics(validator.metrics, protocol.task, dataset.names),
         images=seen,
         ignored=_ignored(validator, links),
         max_detections=int(validator.args.max_det),
@@ -179,17 +174,20 @@ def validate(
 
 
 def _link_images(validation: str | Path, *, task: str) -> Path:
-    """Link the tree; JPEG files without an end marker are copied, because Ultralytics rewrites those."""
+    """Link the tree; JPEG files that lack their end marker are copied, because Ultralytics rewrites those.
+
+    Older versions write through a link, newer ones replace the link; a copy is safe with both.
+    """
     links = link_tree(validation, "validation-links", task=task)
     for place in links.rglob("*"):
-        if place.is_symlink() and _is_cut_short(place):
+        if place.is_symlink() and _lacks_end_marker(place):
             source = place.resolve()
             place.unlink()
             shutil.copyfile(source, place)
     return links
 
 
-def _is_cut_short(path: Path) -> bool:
+def _lacks_end_marker(path: Path) -> bool:
     """Say whether a JPEG file lacks its end marker."""
     with path.open("rb") as stream:
         if stream.read(2) != b"\xff\xd8":
@@ -269,33 +267,3 @@ def _ignored(validator: Any, links: Path) -> tuple[str, ...]:
     dataset = validator.dataloader.dataset
     used = set(getattr(dataset, "im_files", None) or [sample[0] for sample in dataset.samples])
     return tuple(image.file for image in list_images(links) if str(image.path) not in used)
-
-
-def _metrics(validator: Any, task: str, names: Sequence[str]) -> list[dict[str, Any]]:
-    """Read the figures off Ultralytics' metrics."""
-    found = validator.metrics
-    if task == "classify":
-        return [_metric("top1", found.top1), _metric("top5", found.top5)]
-    if not len(found.box.ap_class_index):
-        fail("no object is labelled in the validation images", hint="validate on images with labels")
-    metrics = _box_metrics(found.box, "", names)
-    if task in SECOND_METRICS:
-        attribute, suffix = SECOND_METRICS[task]
-        metrics += _box_metrics(getattr(found, attribute), f"_{suffix}", names)
-    return metrics
-
-
-def _box_metrics(found: Any, suffix: str, names: Sequence[str]) -> list[dict[str, Any]]:
-    metrics = [
-        _metric(f"map50_95{suffix}", found.map),
-        _metric(f"map50{suffix}", found.map50),
-        _metric(f"precision{suffix}", found.mp),
-        _metric(f"recall{suffix}", found.mr),
-    ]
-    # Ultralytics lists only classes that are labelled at least once; the others have no figure.
-    per_class = zip(found.ap_class_index, found.ap, strict=True)
-    return metrics + [_metric(f"map50_95{suffix}/{names[int(index)]}", value) for index, value in per_class]
-
-
-def _metric(name: str, value: Any) -> dict[str, Any]:
-    return {"name": name, "value": round(float(value), DECIMALS), "unit": ""}

@@ -85,6 +85,7 @@ def open_artifact(artifact: str, info: Mapping[str, Any], *, threads: int, runti
     """
     if not Path(artifact).exists():
         fail(f"{artifact}: no such artifact", hint="the step that builds it left nothing there")
+    _ort.disable_telemetry()  # a toolchain's own runtime file may import ONNX Runtime too
     load = _load_function(runtime) if runtime else _ort.load
     try:
         infer = load(artifact, dict(info), threads)
