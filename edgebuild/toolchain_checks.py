@@ -1,0 +1,225 @@
+"""What can be wrong with a ``toolchain.yaml`` beyond its syntax: the schema, names that must agree."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from edgebuild.options import check_value, parse_option, suggestion
+from edgebuild.versions import parse_range
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Iterator, Mapping
+
+COMMON = ("onnx", "info", "qdq", "qdq_naive", "weights", "calibration")
+"""What the common chain offers to steps: the float ONNX and its model.json, the QDQ ONNX, ..."""
+
+COMMON_ARTIFACTS = ("onnx", "qdq", "qdq_naive")
+"""What of the common chain can be shipped and evaluated."""
+
+RESERVED_ROLES = ("toolchain",)
+"""Input roles that edgebuild gives out itself: the toolchain's own files."""
+
+Path_ = tuple[str | int, ...]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Fault:
+    """Something wrong with a document.
+
+    Attributes:
+        path: Keys and indexes that lead to the value.
+        message: What is wrong.
+        hint: What to do next, or empty.
+        at_key: The key is meant rather than its value.
+    """
+
+    path: Path_
+    message: str
+    hint: str = ""
+    at_key: bool = False
+
+
+def schema() -> dict[str, Any]:
+    """Return the JSON Schema of ``toolchain.yaml``."""
+    path = Path(__file__).parent / "schemas" / "toolchain.schema.json"
+    document: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return document
+
+
+def schema_faults(document: Any) -> list[Fault]:
+    """Return where a document departs from the schema."""
+    from jsonschema import Draft202012Validator  # noqa: PLC0415 - costs start-up time that a good plan saves
+
+    return [
+        fault for error in Draft202012Validator(schema()).iter_errors(document) for fault in _faults(error)
+    ]
+
+
+def consistency_faults(document: Mapping[str, Any], files: Collection[str]) -> list[Fault]:
+    """Return the names in a schema-valid document that do not agree with each other.
+
+    Args:
+        document: The parsed ``toolchain.yaml``.
+        files: Names of the files in the toolchain's folder.
+    """
+    return [
+        *_missing_files(document, files),
+        *_tool_faults(document),
+        *_option_faults(document),
+        *_recipe_faults(document),
+        *_step_faults(document),
+        *_pattern_faults(document),
+    ]
+
+
+def _faults(error: Any) -> Iterator[Fault]:
+    path, rule, found = tuple(error.absolute_path), error.validator, error.instance
+    if rule == "additionalProperties":
+        known = tuple(error.schema.get("properties", {}))
+        for key in found:
+            if key not in known:
+                message = f"unknown key {key!r}{suggestion(str(key), known)}"
+                yield Fault(path=(*path, key), message=message, hint=_known(known), at_key=True)
+    elif rule in {"oneOf", "anyOf"}:
+        # What is wrong inside the alternative that was meant says more than "matches none".
+        unknown = [child for child in error.context or () if child.validator == "additionalProperties"]
+        deeper = [child for child in error.context or () if len(child.absolute_path) > len(path)]
+        inner = next(iter([*unknown, *deeper]), None)
+        yield from _faults(inner) if inner else [Fault(path=path, message=_alternatives(error))]
+    else:
+        yield Fault(path=path, message=error.message)
+
+
+def _alternatives(error: Any) -> str:
+    named = [" and ".join(way["required"]) for way in error.validator_value if "required" in way]
+    return f"needs one of: {'; '.join(named)}" if named else error.message
+
+
+def _missing_files(document: Mapping[str, Any], files: Collection[str]) -> Iterator[Fault]:
+    named: list[tuple[Path_, str]] = []
+    for name, step in document.get("steps", {}).items():
+        named.append((("steps", name, "command"), step["command"]))
+        named += [(("steps", name, "uses", i), file) for i, file in enumerate(step.get("uses", ()))]
+        named += [(("steps", name, "files", key), file) for key, file in step.get("files", {}).items()]
+    for name, recipe in document["recipes"].items():
+        for key in ("evaluate", "benchmark"):
+            runtime = _mapping(recipe.get(key)).get("runtime")
+            named += [(("recipes", name, key, "runtime"), runtime)] if runtime else []
+    requirements = document.get("environment", {}).get("requirements")
+    named += [(("environment", "requirements"), requirements)] if requirements else []
+    for path, file in named:
+        if file not in files:
+            yield Fault(
+                path=path, message=f"no file {file!r} in the toolchain's folder{suggestion(file, files)}"
+            )
+
+
+def _tool_faults(document: Mapping[str, Any]) -> Iterator[Fault]:
+    for name, tool in document["tools"].items():
+        if "supported" in tool:
+            try:
+                parse_range(tool["supported"])
+            except ValueError as error:
+                yield Fault(path=("tools", name, "supported"), message=str(error))
+        if "supported" in tool and "version" not in tool:
+            yield Fault(path=("tools", name, "supported"), message="a range needs a version to compare")
+        if "command" in tool.get("version", {}) and "executable" not in tool:
+            yield Fault(path=("tools", name, "version", "command"), message="needs an executable to call")
+
+
+def _option_faults(document: Mapping[str, Any]) -> Iterator[Fault]:
+    options = document.get("options", {})
+    for name, declared in options.items():
+        if "default" in declared:
+            wrong = check_value(parse_option(name, declared), declared["default"])
+            if wrong:
+                yield Fault(path=("options", name, "default"), message=wrong)
+        yield from _unknown(
+            ("options", name, "recipes"), declared.get("recipes", ()), document["recipes"], "recipe"
+        )
+    yield from _unknown(("required_options",), document.get("required_options", ()), options, "option")
+    for index, group in enumerate(document.get("exclusive", ())):
+        yield from _unknown(("exclusive", index), group, options, "option")
+
+
+def _recipe_faults(document: Mapping[str, Any]) -> Iterator[Fault]:
+    recipes = document["recipes"]
+    defaults = [name for name, recipe in recipes.items() if recipe.get("default")]
+    if len(defaults) > 1 or (not defaults and len(recipes) > 1):
+        yield Fault(path=("recipes",), message="exactly one recipe must have `default: true`")
+    options = document.get("options", {})
+    for name, recipe in recipes.items():
+        place = ("recipes", name)
+        yield from _chain_faults(place, recipe, document.get("steps", {}))
+        yield from _unknown(
+            (*place, "required_options"), recipe.get("required_options", ()), options, "option"
+        )
+        yield from _unknown((*place, "refuse"), recipe.get("refuse", {}), options, "option")
+
+
+def _chain_faults(place: Path_, recipe: Mapping[str, Any], steps: Mapping[str, Any]) -> Iterator[Fault]:
+    made: list[str] = []
+    done: set[str] = set()
+    for index, entry in enumerate(recipe.get("steps", ())):
+        here: Path_ = (*place, "steps", index)
+        name = entry["step"]
+        yield from _unknown((*here, "step"), [name], steps, "step")
+        if name in done:
+            yield Fault(path=(*here, "step"), message=f"step {name!r} appears twice in the recipe")
+        for role, source in entry["inputs"].items():
+            yield from _unknown((*here, "inputs", role), [source], [*COMMON, *made], "source")
+            if role in RESERVED_ROLES:
+                yield Fault(path=(*here, "inputs", role), message=f"the role {role!r} is edgebuild's own")
+        done.add(name)
+        made += [f"{name}.{output}" for output in steps.get(name, {}).get("outputs", {})]
+    known = [*COMMON_ARTIFACTS, *made]
+    yield from _unknown((*place, "artifact"), [recipe["artifact"]], known, "artifact")
+    for key in ("evaluate", "benchmark"):
+        artifact = _mapping(recipe.get(key)).get("artifact")
+        if artifact:
+            yield from _unknown((*place, key, "artifact"), [artifact], known, "artifact")
+
+
+def _step_faults(document: Mapping[str, Any]) -> Iterator[Fault]:
+    used = {entry["step"] for recipe in document["recipes"].values() for entry in recipe.get("steps", ())}
+    for name, step in document.get("steps", {}).items():
+        yield from _unknown(("steps", name, "tools"), step["tools"], document["tools"], "tool")
+        if name not in used:
+            yield Fault(path=("steps", name), message="no recipe uses this step")
+
+
+def _pattern_faults(document: Mapping[str, Any]) -> Iterator[Fault]:
+    patterns: list[tuple[Path_, str]] = []
+    for name, tool in document["tools"].items():
+        patterns.append((("tools", name, "version", "regex"), tool.get("version", {}).get("regex", "")))
+    for index, finding in enumerate(document.get("findings", ())):
+        patterns.append((("findings", index, "pattern"), finding["pattern"]))
+    for name, step in document.get("steps", {}).items():
+        for key, rules in step.get("success", {}).items():
+            patterns += [(("steps", name, "success", key, i), rule) for i, rule in enumerate(rules)]
+    for name, option in document.get("options", {}).items():
+        patterns.append((("options", name, "pattern"), option.get("pattern", "")))
+    for path, pattern in patterns:
+        try:
+            re.compile(pattern)
+        except re.error as error:
+            yield Fault(path=path, message=f"not a regular expression: {error}")
+
+
+def _unknown(path: Path_, names: Iterable[str], known: Collection[str], what: str) -> Iterator[Fault]:
+    for name in names:
+        if name not in known:
+            message = f"there is no {what} {name!r}{suggestion(name, known)}"
+            yield Fault(path=path, message=message, hint=_known(known))
+
+
+def _known(names: Iterable[str]) -> str:
+    return f"known: {', '.join(names) or 'none'}"
+
+
+def _mapping(value: Any) -> Mapping[str, Any]:
+    return value if isinstance(value, dict) else {}

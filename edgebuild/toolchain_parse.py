@@ -1,0 +1,144 @@
+"""From a checked ``toolchain.yaml`` to values: every default is filled in here, and nowhere else."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from edgebuild.action import LogRule, Output, Success
+from edgebuild.options import frozen, parse_option
+from edgebuild.toolchain_values import (
+    CalibrationNeed,
+    Limits,
+    Measured,
+    Recipe,
+    RecipeStep,
+    StepTemplate,
+    Template,
+    Tool,
+    Toolchain,
+    VersionProbe,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+
+def parse_toolchain(folder: Path, document: Mapping[str, Any]) -> Toolchain:
+    """Return the toolchain of a checked document, with the text of every template it names.
+
+    Args:
+        folder: The toolchain's folder.
+        document: Its ``toolchain.yaml``; the schema and the consistency checks hold.
+    """
+    need = document.get("calibration")
+    return Toolchain(
+        name=folder.name,
+        folder=folder,
+        title=document["title"],
+        links=tuple(document["links"]),
+        tools={name: _tool(name, tool) for name, tool in document["tools"].items()},
+        env_pass=tuple(document.get("environment", {}).get("pass", ())),
+        requirements=document.get("environment", {}).get("requirements", ""),
+        options={name: parse_option(name, item) for name, item in document.get("options", {}).items()},
+        required_options=tuple(document.get("required_options", ())),
+        exclusive=tuple(tuple(group) for group in document.get("exclusive", ())),
+        limits=_limits(document.get("limits", {})),
+        calibration=_calibration(need) if need else None,
+        recipes={name: _recipe(name, recipe) for name, recipe in document["recipes"].items()},
+        steps={name: _step(folder, name, step) for name, step in document.get("steps", {}).items()},
+        findings=tuple(LogRule(**finding) for finding in document.get("findings", ())),
+    )
+
+
+def _tool(name: str, document: Mapping[str, Any]) -> Tool:
+    version = document.get("version")
+    probe = version and VersionProbe(
+        files=tuple(version.get("file", ())),
+        command=tuple(version.get("command", ())),
+        distribution=version.get("distribution", ""),
+        regex=version.get("regex", ""),
+    )
+    return Tool(
+        name=name,
+        executable=document.get("executable", ""),
+        version=probe,
+        supported=document.get("supported", ""),
+        get=" ".join(document["get"].split()),
+    )
+
+
+def _limits(document: Mapping[str, Any]) -> Limits:
+    tasks = tuple(document.get("tasks", ()))
+    dynamic = document.get("dynamic", False)
+    return Limits(
+        opset=_bounds(document.get("opset")),
+        batch=_bounds(document.get("batch")),
+        dynamic=dynamic,
+        tasks=tasks,
+    )
+
+
+def _bounds(span: Sequence[int] | None) -> tuple[int, int | None]:
+    if not span:
+        return (1, None)
+    return (span[0], span[1] if len(span) > 1 else None)
+
+
+def _calibration(document: Mapping[str, Any]) -> CalibrationNeed:
+    return CalibrationNeed(
+        format=document["format"],
+        minimum=document.get("minimum", 1),
+        useful_maximum=document.get("useful_maximum"),
+    )
+
+
+def _recipe(name: str, document: Mapping[str, Any]) -> Recipe:
+    artifact = document["artifact"]
+    return Recipe(
+        name=name,
+        title=document["title"],
+        default=document.get("default", False),
+        precision=document["precision"],
+        steps=tuple(
+            RecipeStep(step=entry["step"], inputs=tuple(entry["inputs"].items()))
+            for entry in document.get("steps", ())
+        ),
+        artifact=artifact,
+        evaluate=_measured(document["evaluate"], artifact),
+        benchmark=_measured(document.get("benchmark", "none"), artifact),
+        required_options=tuple(document.get("required_options", ())),
+        refuse=tuple((option, frozen(values)) for option, values in document.get("refuse", {}).items()),
+    )
+
+
+def _measured(document: Mapping[str, Any] | str, artifact: str) -> Measured | None:
+    if isinstance(document, str):
+        return None
+    return Measured(
+        artifact=document.get("artifact", artifact),
+        evidence=document["evidence"],
+        runtime=document.get("runtime", ""),
+    )
+
+
+def _step(folder: Path, name: str, document: Mapping[str, Any]) -> StepTemplate:
+    success = document.get("success", {})
+    return StepTemplate(
+        name=name,
+        command=_template(folder, document["command"]),
+        tools=tuple(document["tools"]),
+        uses=tuple(document.get("uses", ())),
+        files=tuple((path, _template(folder, file)) for path, file in document.get("files", {}).items()),
+        outputs=tuple(Output(role=role, **output) for role, output in document["outputs"].items()),
+        success=Success(
+            log_has=tuple(success.get("log_has", ())), log_lacks=tuple(success.get("log_lacks", ()))
+        ),
+        timeout=document.get("timeout"),
+        retries=document.get("retries", 0),
+        env=tuple(sorted(document.get("env", {}).items())),
+    )
+
+
+def _template(folder: Path, file: str) -> Template:
+    return Template(name=f"{folder.name}/{file}", text=(folder / file).read_text(encoding="utf-8"))

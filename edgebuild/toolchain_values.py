@@ -1,0 +1,198 @@
+"""What a toolchain is, as frozen values. docs/toolchains.md is the reference of the format."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from edgebuild.action import LogRule, Output, Success
+    from edgebuild.options import Option
+
+Precision = Literal["fp32", "fp16", "int8", "int16", "mixed"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class VersionProbe:
+    """Where a tool's version is found; exactly one of the three sources is set.
+
+    Attributes:
+        files: Paths to try in order; ``${NAME}`` is a variable of the environment, ``*`` a glob.
+        command: Arguments of the tool's executable that make it print its version.
+        distribution: Name of an installed Python distribution.
+        regex: Applied per line to the text; its non-empty groups, joined by dots, are the version.
+    """
+
+    files: tuple[str, ...] = ()
+    command: tuple[str, ...] = ()
+    distribution: str = ""
+    regex: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Tool:
+    """One thing that must be present.
+
+    Attributes:
+        name: What steps call it.
+        executable: Must be on PATH; empty for a Python distribution.
+        version: How to find its version, or None: the executable's content is its identity.
+        supported: Range of versions, such as ``>=5.1,<10``, or empty.
+        get: How to get it.
+    """
+
+    name: str
+    executable: str
+    version: VersionProbe | None
+    supported: str
+    get: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Limits:
+    """What a compiler can take. A missing upper bound is not known.
+
+    Attributes:
+        opset: Least and greatest ONNX opset, both included.
+        batch: Least and greatest batch, both included.
+        dynamic: Dynamic shapes are possible.
+        tasks: Tasks it is known to take; empty: all.
+    """
+
+    opset: tuple[int, int | None] = (1, None)
+    batch: tuple[int, int | None] = (1, None)
+    dynamic: bool = False
+    tasks: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CalibrationNeed:
+    """Calibration data as the vendor's quantizer wants it; counts are images."""
+
+    format: str
+    minimum: int
+    useful_maximum: int | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Measured:
+    """What is measured for a recipe, and what that proves of the artifact.
+
+    Attributes:
+        artifact: ``onnx``, ``qdq``, ``qdq_naive`` or ``<step>.<output>``.
+        evidence: ``proxy`` when another thing than the recipe's artifact is measured.
+        runtime: File of the toolchain that runs the artifact, or empty: ONNX Runtime.
+    """
+
+    artifact: str
+    evidence: Literal["host", "emulator", "proxy"]
+    runtime: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RecipeStep:
+    """One step of a recipe: input role -> where it comes from (common chain, or ``<step>.<output>``)."""
+
+    step: str
+    inputs: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Recipe:
+    """The chain of vendor steps for one precision.
+
+    Attributes:
+        artifact: What is shipped: ``onnx``, ``qdq``, ``qdq_naive`` or ``<step>.<output>``.
+        evaluate: What validation measures, or None.
+        benchmark: What the benchmark here measures, or None.
+        required_options: Options this recipe cannot do without.
+        refuse: Option -> values that contradict the recipe.
+    """
+
+    name: str
+    title: str
+    default: bool
+    precision: Precision
+    steps: tuple[RecipeStep, ...]
+    artifact: str
+    evaluate: Measured | None
+    benchmark: Measured | None
+    required_options: tuple[str, ...] = ()
+    refuse: tuple[tuple[str, tuple[Any, ...]], ...] = ()
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """Everything of the common chain or of steps that this recipe reads, each once, in order."""
+        named = [source for step in self.steps for _, source in step.inputs]
+        named += [self.artifact, *(m.artifact for m in (self.evaluate, self.benchmark) if m)]
+        return tuple(dict.fromkeys(named))
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Template:
+    """A template's text and the name that errors call it by, such as ``ascend/compile.cmd.j2``."""
+
+    name: str
+    text: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StepTemplate:
+    """One vendor step: how to run and judge it.
+
+    Attributes:
+        command: Renders to the argv.
+        tools: Tools whose identity is part of the action key.
+        uses: Files of the toolchain's folder that the command reads as ``in/toolchain/<file>``.
+        files: (path below ``aux/``, template) pairs; a file that renders blank is left out.
+        env: Variables set for the process.
+        timeout: Seconds, or None.
+    """
+
+    name: str
+    command: Template
+    tools: tuple[str, ...]
+    uses: tuple[str, ...]
+    files: tuple[tuple[str, Template], ...]
+    outputs: tuple[Output, ...]
+    success: Success
+    timeout: float | None
+    retries: int
+    env: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Toolchain:
+    """Everything one folder says.
+
+    Attributes:
+        folder: Where it lies, for the files that steps use. Not part of its identity.
+        env_pass: Variables let through from the caller.
+        requirements: Requirements file of a Python environment of its own, or empty.
+        exclusive: Groups of options of which at most one may be set.
+    """
+
+    name: str
+    folder: Path = field(compare=False)
+    title: str
+    links: tuple[str, ...]
+    tools: Mapping[str, Tool]
+    env_pass: tuple[str, ...]
+    requirements: str
+    options: Mapping[str, Option]
+    required_options: tuple[str, ...]
+    exclusive: tuple[tuple[str, ...], ...]
+    limits: Limits
+    calibration: CalibrationNeed | None
+    recipes: Mapping[str, Recipe]
+    steps: Mapping[str, StepTemplate]
+    findings: tuple[LogRule, ...]
+
+    @property
+    def default_recipe(self) -> Recipe:
+        """The recipe of a target that names none."""
+        recipes = tuple(self.recipes.values())
+        return next((recipe for recipe in recipes if recipe.default), recipes[0])
