@@ -1,4 +1,4 @@
-"""Ultralytics' metrics under edgebuild's names: ``map50_95``, ``map50_95/<class>``, ``map50_95_mask``, ``top1``."""
+"""Ultralytics' metrics under our names: ``map50_95``, ``map50_95/<class>``, ``map50_95_mask``, ``top1``."""
 
 from __future__ import annotations
 
