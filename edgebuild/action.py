@@ -149,7 +149,7 @@ class Action:
         timeout: Seconds, or None; it cannot change the bytes, so it is not part of the key.
         retries: Further attempts after a failure, for tools known to need one.
         targets: Names of the targets it is for.
-        origin: Dotted manifest paths that shaped it, for explanations.
+        origin: (option or role, dotted manifest path) pairs, so that an explanation can name the line.
     """
 
     id: str = field(compare=False)
@@ -168,7 +168,7 @@ class Action:
     timeout: float | None = field(default=None, compare=False)
     retries: int = field(default=0, compare=False)
     targets: tuple[str, ...] = field(default=(), compare=False)
-    origin: tuple[str, ...] = field(default=(), compare=False)
+    origin: tuple[tuple[str, str], ...] = field(default=(), compare=False)
 
     @property
     def needs(self) -> tuple[str, ...]:

@@ -1,0 +1,106 @@
+"""Whether what a target asks for fits its toolchain: recipe, options, limits, data, gates. Pure."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from edgebuild.errors import Problem
+from edgebuild.gates import METRICS
+from edgebuild.toolchain import limit_faults, resolve_options
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from edgebuild.manifest import Manifest, Target
+    from edgebuild.toolchain import Recipe, Toolchain
+
+
+def chosen_recipe(target: Target, toolchain: Toolchain) -> Recipe:
+    """Return the recipe of a target: the one it names, else the toolchain's default."""
+    return toolchain.recipes[target.recipe] if target.recipe else toolchain.default_recipe
+
+
+def target_problems(manifest: Manifest, target: Target, toolchain: Toolchain) -> Iterator[Problem]:
+    """Yield what a target asks for that its toolchain does not have."""
+    path = f"targets.{target.name}"
+    if target.recipe and target.recipe not in toolchain.recipes:
+        known = ", ".join(toolchain.recipes)
+        yield _problem(
+            manifest, f"{path}.recipe", f"{toolchain.name} has no recipe {target.recipe!r}", f"known: {known}"
+        )
+        return
+    recipe = chosen_recipe(target, toolchain)
+
+    def where(name: str) -> tuple[str, int, int, str]:
+        place = f"{path}.options.{name}" if name else f"{path}.options"
+        line, column = _position(manifest, place)
+        return manifest.file, line, column, place
+
+    yield from resolve_options(toolchain, target.options, where, recipe=recipe)[1]
+    opset = manifest.model.export.opset
+    for fault in limit_faults(
+        toolchain,
+        task=manifest.model.task,
+        opset=opset,
+        batch=target.batch,
+        dynamic=manifest.model.export.dynamic,
+    ):
+        yield _problem(manifest, path, fault, "")
+    yield from _data_problems(manifest, target, toolchain, recipe)
+
+
+def _data_problems(
+    manifest: Manifest, target: Target, toolchain: Toolchain, recipe: Recipe
+) -> Iterator[Problem]:
+    path = f"targets.{target.name}"
+    calibrates = bool({"calibration", "qdq", "qdq_naive"} & set(recipe.sources))
+    if calibrates and manifest.dataset is None:
+        yield _problem(
+            manifest,
+            path,
+            f"recipe {recipe.name!r} needs calibration images",
+            "add `dataset:` to the manifest",
+        )
+    need = toolchain.calibration
+    if calibrates and need and manifest.dataset and manifest.dataset.calibration.images < need.minimum:
+        count = manifest.dataset.calibration.images
+        text = f"{toolchain.name} needs at least {need.minimum} calibration images, {count} are asked for"
+        yield _problem(manifest, "dataset.calibration.images", text, "")
+    if "weights" in recipe.sources and manifest.model.train is None:
+        yield _problem(manifest, path, f"recipe {recipe.name!r} starts from training", "give `model.train`")
+    yield from _gate_problems(manifest, target, recipe)
+
+
+def _gate_problems(manifest: Manifest, target: Target, recipe: Recipe) -> Iterator[Problem]:
+    """Yield the gates that nothing in this plan can ever satisfy."""
+    for gate in target.gates:
+        source = METRICS[gate.metric.partition("/")[0]].source
+        if source == "artifact":
+            continue
+        measured = recipe.evaluate if source == "validate" else recipe.benchmark
+        if source == "validate" and manifest.dataset is None:
+            measured = None
+        evidence = measured.evidence if measured else "nowhere"
+        if measured is None or gate.evidence not in {"", evidence}:
+            place = f"targets.{target.name}.acceptance.{gate.metric}"
+            demand = f", the gate demands {gate.evidence}" if gate.evidence else ""
+            what = f"{gate.metric} of recipe {recipe.name!r}"
+            text = f"impossible gate: {what} is measured {_at(evidence)}{demand}"
+            yield _problem(manifest, place, text, f"set {gate.metric} to null for this target, or change it")
+
+
+def _at(evidence: str) -> str:
+    return evidence if evidence == "nowhere" else f"with evidence {evidence!r}"
+
+
+def _problem(manifest: Manifest, path: str, message: str, hint: str) -> Problem:
+    line, column = _position(manifest, path)
+    return Problem(file=manifest.file, line=line, column=column, path=path, message=message, hint=hint)
+
+
+def _position(manifest: Manifest, path: str) -> tuple[int, int]:
+    while path:
+        if path in manifest.positions:
+            return manifest.positions[path]
+        path = path.rpartition(".")[0]
+    return (0, 0)

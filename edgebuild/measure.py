@@ -1,0 +1,182 @@
+"""What follows the artifact: validation, pictures, benchmark, verdict and package, as actions."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from edgebuild.action import Action, FileInput, Input, Output
+from edgebuild.chain import Ref, dataset_file, imgsz_arguments, own_step, validation_input
+from edgebuild.digest import canonical_json
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from edgebuild.manifest import Manifest, Target
+
+EVALUATION_THREADS = 2
+"""Threads of a validation session: fixed, because the sum order of floats may follow it."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Subject:
+    """What is measured, and what the measurement proves.
+
+    Attributes:
+        artifact: The file or tree that runs.
+        info: The model's description.
+        evidence: What measuring it proves of the shipped artifact.
+        runtime: A toolchain's program that runs it; None: ONNX Runtime.
+    """
+
+    artifact: Ref
+    info: Ref
+    evidence: str
+    runtime: Path | None = None
+
+    def arguments(self) -> list[str]:
+        """Return the arguments that every measuring step shares."""
+        found = ["--artifact", self.artifact.path("artifact"), "--info", self.info.path("info")]
+        return [*found, "--runtime", "in/runtime/runtime.py"] if self.runtime else found
+
+    def inputs(self) -> tuple[Input, ...]:
+        """Return the inputs that every measuring step shares."""
+        found: tuple[Input, ...] = (self.artifact.to("artifact"), self.info.to("info"))
+        return (
+            (*found, FileInput(role="runtime", name="runtime.py", path=self.runtime))
+            if self.runtime
+            else found
+        )
+
+
+def validate(manifest: Manifest, action_id: str, target: str, subject: Subject) -> Action:
+    """Return the one validation protocol, for a float or a quantized artifact."""
+    dataset = manifest.dataset
+    assert dataset is not None  # noqa: S101 - without a dataset the plan has no validation
+    protocol = dataset.validation
+    arguments = subject.arguments()
+    arguments += ["--dataset", "aux/dataset.json", "--validation", "in/validation"]
+    arguments += ["--task", manifest.model.task, *imgsz_arguments(manifest.model.imgsz)]
+    arguments += ["--confidence", f"{protocol.confidence:g}", "--iou", f"{protocol.iou:g}"]
+    arguments += ["--max-detections", str(protocol.max_detections), "--threads", str(EVALUATION_THREADS)]
+    arguments += ["--evidence", subject.evidence]
+    arguments += ["--metrics", "out/metrics.json", "--golden", "out/golden.npz"]
+    return own_step(
+        action_id,
+        "validate",
+        "evaluate",
+        arguments,
+        target=target,
+        inputs=(*subject.inputs(), validation_input(dataset)),
+        outputs=(Output(role="metrics", path="metrics.json"), Output(role="golden", path="golden.npz")),
+        files=(dataset_file(manifest),),
+        origin=(
+            ("--confidence", "dataset.validation.confidence"),
+            ("--iou", "dataset.validation.iou"),
+            ("--max-detections", "dataset.validation.max_detections"),
+            ("validation", "dataset.validation.split"),
+        ),
+    )
+
+
+def detections(manifest: Manifest, action_id: str, target: str, subject: Subject) -> Action:
+    """Return the detections on a few validation images, for the report's pictures."""
+    dataset = manifest.dataset
+    assert dataset is not None  # noqa: S101 - without a dataset the plan has no validation
+    arguments = subject.arguments()
+    arguments += ["--validation", "in/validation", "--threads", str(EVALUATION_THREADS)]
+    arguments += ["--output", "out/detections.json"]
+    return own_step(
+        action_id,
+        "detections",
+        "detections",
+        arguments,
+        target=target,
+        inputs=(*subject.inputs(), validation_input(dataset)),
+        outputs=(Output(role="detections", path="detections.json"),),
+    )
+
+
+def benchmark(target: Target, action_id: str, subject: Subject, batch: int) -> Action:
+    """Return the latency measurement; it has the machine to itself while it runs."""
+    settings = target.benchmark
+    arguments = subject.arguments()
+    arguments += ["--threads", str(settings.threads), "--batch", str(batch)]
+    arguments += ["--warmup", str(settings.warmup), "--runs", str(settings.runs)]
+    arguments += ["--evidence", subject.evidence, "--output", "out/benchmark.json"]
+    return own_step(
+        action_id,
+        "benchmark",
+        "benchmark",
+        arguments,
+        target=target.name,
+        inputs=subject.inputs(),
+        outputs=(Output(role="benchmark", path="benchmark.json"),),
+        machine=True,
+        origin=tuple(
+            (f"--{name}", f"targets.{target.name}.benchmark.{name}") for name in ("threads", "warmup", "runs")
+        ),
+    )
+
+
+def verdict(target: Target, artifact: Ref, measured: dict[str, Ref]) -> Action:
+    """Return the judgement of a target's gates.
+
+    Args:
+        target: Whose gates.
+        artifact: What is judged (its size is a metric).
+        measured: Step argument -> result: ``metrics``, ``benchmark``, ``baseline``, ``baseline-benchmark``.
+    """
+    gates = [
+        {"metric": g.metric, "kind": g.kind, "limit": g.limit, "evidence": g.evidence} for g in target.gates
+    ]
+    arguments = ["--gates", "aux/gates.json"]
+    for name, ref in measured.items():
+        arguments += [f"--{name}", ref.path(name)]
+    arguments += ["--artifact", artifact.path("artifact"), "--output", "out/verdict.json"]
+    return own_step(
+        f"{target.name}/verdict",
+        "verdict",
+        "verdict",
+        arguments,
+        target=target.name,
+        inputs=(*(ref.to(name) for name, ref in measured.items()), artifact.to("artifact")),
+        outputs=(Output(role="verdict", path="verdict.json"),),
+        files=(("gates.json", canonical_json(gates)),),
+        origin=(("gates.json", f"targets.{target.name}.acceptance"), ("gates.json", "acceptance")),
+    )
+
+
+def package(
+    manifest: Manifest, target: Target, spec: dict[str, Any], inputs: dict[str, Ref], tools: tuple[str, ...]
+) -> Action:
+    """Return the deterministic archive of one target.
+
+    Args:
+        manifest: The manifest.
+        target: The target.
+        spec: What the package says of itself: recipe, options, rendered commands.
+        inputs: Step argument -> what goes in.
+        tools: Tools of all actions upstream: a package says which versions made it.
+    """
+    stem = f"{manifest.name}-{target.name}-{manifest.package.version}"
+    arguments = ["--spec", "aux/package.json", "--tools", "aux/tools.json"]
+    for name, ref in inputs.items():
+        arguments += [f"--{name}", ref.path(name)]
+    arguments += ["--output", f"out/{stem}.tar.gz", "--measurements", f"out/{stem}.measurements.json"]
+    action = own_step(
+        f"{target.name}/package",
+        "package",
+        "package",
+        arguments,
+        target=target.name,
+        inputs=tuple(ref.to(name) for name, ref in inputs.items()),
+        outputs=(
+            Output(role="package", path=f"{stem}.tar.gz", magic="1f8b"),
+            Output(role="measurements", path=f"{stem}.measurements.json"),
+        ),
+        files=(("package.json", canonical_json(spec)), ("tools.json", "{}")),
+        origin=(("package.json", f"targets.{target.name}"), ("--output", "package.version")),
+    )
+    # tools.json is filled in when the action runs; its content is in the key through these names.
+    return replace(action, tools=tuple(dict.fromkeys((*action.tools, *tools))))

@@ -1,0 +1,68 @@
+"""Quantization settings filled in for a CPU family, and the short name of a variant. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from edgebuild.digest import digest_document, short
+
+if TYPE_CHECKING:
+    from edgebuild.manifest import Quantize
+
+TYPES = {"x86-vnni": ("u8", "s8", False), "x86": ("u8", "s8", True), "arm64": ("s8", "s8", False)}
+"""Activation type, weight type and reduced range per CPU family.
+
+x86 multiplies unsigned by signed bytes, and signed activations fall off its fast path (docs/quantization.md);
+without VNNI its 16-bit sums can overflow, so weights keep to 7 bits. Arm's dot product takes signed bytes.
+"""
+
+DEFAULT_KEEP = ("decode", "last")
+DEFAULT_PERCENTILE = 99.999
+
+
+def resolve_types(settings: Quantize, cpu: str) -> Quantize:
+    """Return the settings with every type decided.
+
+    Args:
+        settings: As the manifest gives them.
+        cpu: CPU family the artifact is for; an unknown one is taken for plain x86, which is safe everywhere.
+    """
+    activation, weight, reduce_range = TYPES.get(cpu, TYPES["x86"])
+    return replace(
+        settings,
+        activation=settings.activation or activation,
+        weight=settings.weight or weight,
+        reduce_range=reduce_range if settings.reduce_range is None else settings.reduce_range,
+    )
+
+
+def variant_label(settings: Quantize, *, batch: int, naive: bool = False, ranges_only: bool = False) -> str:
+    """Return ``@...`` for what differs from the defaults, or an empty string when nothing does.
+
+    Args:
+        settings: With every type decided.
+        batch: Batch of the export.
+        naive: The variant that quantizes everything.
+        ranges_only: Only what the measurement of ranges depends on.
+    """
+    parts = [] if batch == 1 else [f"b{batch}"]
+    if settings.method == "percentile":
+        parts.append(f"p{settings.percentile:g}")
+    elif settings.method != "minmax":
+        parts.append(settings.method)
+    if not ranges_only:
+        types = f"{settings.activation}{settings.weight}" + ("r" if settings.reduce_range else "")
+        parts += [types] if types != "u8s8" else []
+        parts += [] if settings.per_channel else ["per-tensor"]
+        if naive:
+            parts.append("naive")
+        elif settings.keep_float != DEFAULT_KEEP:
+            parts.append(_kept(settings.keep_float))
+    return f"@{'-'.join(parts)}" if parts else ""
+
+
+def _kept(names: tuple[str, ...]) -> str:
+    plain = all(name.isalnum() for name in names) and len(names) <= 4
+    word = "+".join(names) if plain else short(digest_document(list(names)), 8)
+    return f"float-{word or 'none'}"

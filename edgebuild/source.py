@@ -1,0 +1,113 @@
+"""Where a recipe joins the common chain: the source names of a recipe, and the actions that make them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from edgebuild import chain
+from edgebuild.chain import Ref
+from edgebuild.quantization import resolve_types, variant_label
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from edgebuild.action import Action
+    from edgebuild.manifest import Manifest, Target
+    from edgebuild.toolchain import Toolchain
+
+
+class Sources:
+    """What a recipe can read, made on demand: the common chain's products and earlier vendor steps.
+
+    Args:
+        add: Takes an action into the plan and returns its id.
+        manifest: The manifest.
+        target: The target that reads.
+        toolchain: Its toolchain.
+        cpu: This machine's CPU family, for a target that names none.
+    """
+
+    def __init__(
+        self,
+        add: Callable[[Action], str],
+        manifest: Manifest,
+        target: Target,
+        toolchain: Toolchain,
+        cpu: str,
+    ) -> None:
+        self._add = add
+        self._manifest = manifest
+        self._target = target
+        self._toolchain = toolchain
+        self._types = resolve_types(target.quantize, target.cpu or cpu)
+        self._steps: dict[str, Action] = {}
+        self.used: set[str] = set()
+
+    def add_step(self, action: Action) -> None:
+        """Note a vendor's step, so that later ones can read it."""
+        self._add(action)
+        self._steps[action.step] = action
+
+    def get(self, name: str) -> Ref:
+        """Return a source by the name that recipes use.
+
+        Raises:
+            KeyError: No such source; a toolchain is checked for that when it is loaded.
+        """
+        step, dot, output = name.partition(".")
+        if dot:
+            action = self._steps[step]
+            found = action.output(output)
+            return Ref(action=action.id, output=output, name=found.path.rpartition("/")[2], tree=found.tree)
+        makers = {
+            "onnx": lambda: self.onnx(self._target.batch),
+            "info": lambda: self.info("onnx"),
+            "qdq": lambda: self._quantized(naive=False),
+            "qdq_naive": lambda: self._quantized(naive=True),
+            "calibration": self._calibration,
+            "weights": self._weights,
+        }
+        return makers[name]()
+
+    def onnx(self, batch: int) -> Ref:
+        """Return the float ONNX for a batch size."""
+        if self._manifest.model.train is not None:
+            self._add(chain.train(self._manifest, self._target))
+        done = self._add(chain.export(self._manifest, self._target, batch))
+        return Ref(action=done, output="model", name="model.onnx")
+
+    def info(self, name: str, batch: int = 0) -> Ref:
+        """Return the description of the model that a source is made from."""
+        del name  # every source so far is made from the target's own export
+        done = self.onnx(batch or self._target.batch).action
+        return Ref(action=done, output="info", name="model.json")
+
+    def _weights(self) -> Ref:
+        done = self._add(chain.train(self._manifest, self._target))
+        return Ref(action=done, output="weights", name="weights.pt")
+
+    def _calibrate(self) -> tuple[Ref, Ref]:
+        done = self._add(chain.calibrate(self._manifest, self._target))
+        self.used.add("calibrate")
+        return (
+            Ref(action=done, output="tensors", name="calibration.npy"),
+            Ref(action=done, output="selection", name="calibration.json"),
+        )
+
+    def _calibration(self) -> Ref:
+        need = self._toolchain.calibration
+        assert need is not None  # noqa: S101 - a toolchain is checked for that when it is loaded
+        done = self._add(chain.calibration_format(self._target, need.format, *self._calibrate()))
+        return Ref(action=done, output="calibration", name="calibration", tree=True)
+
+    def _quantized(self, *, naive: bool) -> Ref:
+        batch = "" if self._target.batch == 1 else f"@b{self._target.batch}"
+        tensors, _ = self._calibrate()
+        prepared = self._add(chain.preprocess(self._target, self.onnx(self._target.batch), batch))
+        model = Ref(action=prepared, output="model", name="model.onnx")
+        method = variant_label(self._types, batch=self._target.batch, ranges_only=True)
+        measured = self._add(chain.ranges(self._target, self._types, model, tensors, method))
+        ranges = Ref(action=measured, output="ranges", name="ranges.json")
+        label = variant_label(self._types, batch=self._target.batch, naive=naive)
+        done = self._add(chain.quantize(self._target, self._types, model, ranges, label, naive=naive))
+        return Ref(action=done, output="model", name="model.onnx")

@@ -1,0 +1,100 @@
+"""A toolchain's step for one target: render its templates into an action. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from edgebuild.action import Action, TreeInput
+from edgebuild.render import render_argv, render_text
+from edgebuild.toolchain import resolve_options
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from edgebuild.action import Input
+    from edgebuild.chain import Ref
+    from edgebuild.manifest import Manifest, Target
+    from edgebuild.toolchain import Recipe, RecipeStep, Toolchain
+
+INPUT_NAME = "images"
+"""Name of the input tensor; the export step gives every model this one."""
+
+
+def vendor_step(
+    manifest: Manifest,
+    target: Target,
+    toolchain: Toolchain,
+    recipe: Recipe,
+    entry: RecipeStep,
+    get: Callable[[str], Ref],
+) -> Action:
+    """Return one vendor step as an action.
+
+    Args:
+        manifest: The manifest.
+        target: The target.
+        toolchain: Its toolchain.
+        recipe: The chosen recipe.
+        entry: The step within the recipe.
+        get: Source name -> what to read.
+
+    Raises:
+        ManifestError: A template uses a variable that does not exist.
+    """
+    step = toolchain.steps[entry.step]
+    refs = {role: get(source) for role, source in entry.inputs}
+    variables = _variables(manifest, target, toolchain, recipe, refs)
+    variables["outputs"] = {output.role: f"out/{output.path}" for output in step.outputs}
+    variables["aux"] = {name: f"aux/{name}" for name, _ in step.files}
+    files = [(name, render_text(text.text, text.name, variables)) for name, text in step.files]
+    inputs: tuple[Input, ...] = tuple(ref.to(role) for role, ref in refs.items())
+    if step.uses:
+        inputs = (*inputs, TreeInput(role="toolchain", root=toolchain.folder, files=tuple(sorted(step.uses))))
+    return Action(
+        id=f"{target.name}/{entry.step}",
+        step=entry.step,
+        argv=render_argv(step.command.text, step.command.name, variables),
+        env=step.env,
+        env_pass=toolchain.env_pass,
+        inputs=inputs,
+        outputs=step.outputs,
+        files=tuple((name, text) for name, text in files if text.strip()),
+        tools=tuple(f"{toolchain.name}/{name}" for name in step.tools),
+        success=step.success,
+        findings=toolchain.findings,
+        timeout=target.timeout or step.timeout,
+        retries=step.retries,
+        targets=(target.name,),
+        origin=tuple(
+            (word, f"targets.{target.name}.options.{name}")
+            for name in toolchain.options
+            for word in (f"--{name}", f"--{name.replace('_', '-')}", f"-{name}")
+        ),
+    )
+
+
+def _variables(
+    manifest: Manifest, target: Target, toolchain: Toolchain, recipe: Recipe, refs: Mapping[str, Ref]
+) -> dict[str, Any]:
+    options, _ = resolve_options(toolchain, target.options, lambda name: ("", 0, 0, name), recipe=recipe)
+    height, width = manifest.model.imgsz
+    dataset = manifest.dataset
+    return {
+        "inputs": {role: ref.path(role) for role, ref in refs.items()},
+        "options": dict(options),
+        "extra_args": list(target.extra_args),
+        "target": target.name,
+        "recipe": recipe.name,
+        "precision": recipe.precision,
+        "batch": target.batch,
+        "imgsz": [height, width],
+        "input_shape": [target.batch, 3, height, width],
+        "model": {
+            "input": INPUT_NAME,
+            "task": manifest.model.task,
+            "classes": len(dataset.names) if dataset else 0,
+        },
+        "quantize": asdict(target.quantize),
+        "calibration": {"images": dataset.calibration.images if dataset else 0},
+    }
