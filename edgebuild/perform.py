@@ -280,6 +280,7 @@ def environment(action: Action, scratch: Path, environ: Mapping[str, str]) -> di
         # Found wherever edgebuild itself was imported from, and never shadowed by a file in scratch.
         env |= {"PYTHONPATH": PACKAGE_PARENT, "PYTHONSAFEPATH": "1", "PYTHONUNBUFFERED": "1"}
         env |= {"YOLO_AUTOINSTALL": "false", "YOLO_OFFLINE": "true", "YOLO_CONFIG_DIR": str(temporary)}
+        env |= {"ORT_DISABLE_TELEMETRY": "1"}
     env |= {name: environ[name] for name in action.env_pass if name in environ}
     return env | dict(action.env)
 

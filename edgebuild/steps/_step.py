@@ -34,6 +34,7 @@ def run_step(body: Callable[[Sequence[str]], None]) -> NoReturn:
     """
     os.environ.setdefault("YOLO_AUTOINSTALL", "false")
     os.environ.setdefault("YOLO_OFFLINE", "true")
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # on by default since ONNX Runtime 1.29
     try:
         body(sys.argv[1:])
     except StepFailure as failure:

@@ -1,0 +1,85 @@
+"""The commands of a plan as a person can paste them: the same argv, with paths of the workspace. Pure."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+from pathlib import PurePosixPath
+from typing import TYPE_CHECKING
+
+from edgebuild.action import ActionInput, FileInput, TreeInput
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+    from pathlib import Path
+
+    from edgebuild.action import Action, Input
+    from edgebuild.plan import Plan
+
+
+def folder(plan: Plan, action_id: str) -> str:
+    """Return where an action's outputs go when its command is pasted: ``build/<name>/<action id>``."""
+    return f"build/{plan.manifest.name}/{action_id}"
+
+
+def pasted(plan: Plan, action: Action) -> tuple[str, ...]:
+    """Return the argv with every scratch path replaced by one in the workspace."""
+    places = _places(plan, action)
+    return tuple(_replace(word, places) for word in action.argv)
+
+
+def script(plan: Plan, actions: Iterable[Action]) -> str:
+    """Return shell text that does what the actions do, in order, from the workspace's folder."""
+    return "\n".join(_block(plan, action) for action in actions)
+
+
+def _block(plan: Plan, action: Action) -> str:
+    here = folder(plan, action.id)
+    parents = {f"{here}/{PurePosixPath(output.path).parent}".removesuffix("/.") for output in action.outputs}
+    lines = [f"# {action.id}: {action.step} for {', '.join(action.targets)}"]
+    lines.append(shlex.join(["mkdir", "-p", *sorted(parents)]))
+    places = _places(plan, action)
+    for name, text in action.files:
+        place = f"{here}/aux/{name}"
+        lines.append(shlex.join(["mkdir", "-p", str(PurePosixPath(place).parent)]))
+        lines += [
+            f"cat > {shlex.quote(place)} <<'EDGEBUILD_EOF'",
+            _replace(text, places).rstrip("\n"),
+            "EDGEBUILD_EOF",
+        ]
+    prefix = [f"{name}={shlex.quote(value)}" for name, value in action.env]
+    lines.append(" ".join([*prefix, shlex.join(pasted(plan, action))]))
+    return "\n".join(lines) + "\n"
+
+
+def _places(plan: Plan, action: Action) -> Mapping[str, str]:
+    """Return scratch path prefix -> workspace path."""
+    places = {"out": folder(plan, action.id), "aux": f"{folder(plan, action.id)}/aux"}
+    for item in action.inputs:
+        name = "" if isinstance(item, TreeInput) else item.name
+        places[f"in/{item.role}/{name}".rstrip("/")] = _place(plan, item)
+    return places
+
+
+def _place(plan: Plan, item: Input) -> str:
+    if isinstance(item, ActionInput):
+        return f"{folder(plan, item.action)}/{plan.action(item.action).output(item.output).path}"
+    if isinstance(item, FileInput):
+        return _relative(plan, item.path)
+    images = [name for name in item.files if not name.endswith(".txt")]
+    return _relative(
+        plan, item.root / (os.path.commonpath([str(Path(n).parent) for n in images]) if images else "")
+    )
+
+
+def _relative(plan: Plan, path: Path) -> str:
+    return os.path.relpath(path, plan.manifest.folder)
+
+
+def _replace(text: str, places: Mapping[str, str]) -> str:
+    """Replace scratch paths, longest first, where they stand as whole path prefixes."""
+    for scratch in sorted(places, key=len, reverse=True):
+        pattern = rf"(?<![\w./-]){re.escape(scratch)}(?=$|[/\s\"',;:])"
+        text = re.sub(pattern, places[scratch].replace("\\", r"\\"), text)
+    return text

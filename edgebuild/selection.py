@@ -1,0 +1,123 @@
+"""Which actions the user means: targets, ``target/step``, steps, globs, ``--until STEP``. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING
+
+from edgebuild.errors import UsageError
+from edgebuild.plan import STEP_ORDER
+from edgebuild.suggest import did_you_mean
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from edgebuild.action import Action
+    from edgebuild.plan import Plan
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Selection:
+    """What to bring up to date.
+
+    Attributes:
+        actions: Ids of everything to do, in plan order, with all they need.
+        asked: Ids that the user named (all of them when nothing was named): ``--force`` means these.
+        targets: Names of the targets whose last action is among them.
+    """
+
+    actions: tuple[str, ...]
+    asked: frozenset[str]
+    targets: tuple[str, ...]
+
+
+def select(
+    plan: Plan, words: Sequence[str] = (), *, until: str = "", without: Iterable[str] = ()
+) -> Selection:
+    """Resolve what the user asked for.
+
+    Args:
+        plan: The plan.
+        words: Targets, ``target/step``, shared action ids, steps, globs, tags (``tag:NAME``).
+        until: Last step of the chain to do.
+        without: Names of targets to leave out.
+
+    Raises:
+        UsageError: A word matches nothing; the message suggests what exists.
+    """
+    left_out = set(without)
+    offered = [a for a in plan.actions if not a.targets or set(a.targets) - left_out]
+    asked = _asked(plan, offered, words)
+    if until:
+        asked = {a.id for a in offered if a.id in _with_needs(plan, asked) and _is_last(a, until, offered)}
+    wanted = _with_needs(plan, asked)
+    targets = tuple(
+        t.name for t in plan.targets if t.name not in left_out and (t.package or t.verdict) in wanted
+    )
+    return Selection(
+        actions=tuple(a.id for a in plan.actions if a.id in wanted), asked=frozenset(asked), targets=targets
+    )
+
+
+def names(plan: Plan) -> tuple[str, ...]:
+    """Return every word that selects something, for messages and completion."""
+    ids = [a.id for a in plan.actions]
+    steps = [a.step for a in plan.actions]
+    through = [f"{target}/{a.step}" for a in plan.actions for target in a.targets]
+    return tuple(dict.fromkeys([*(t.name for t in plan.targets), *ids, *steps, *through]))
+
+
+def _asked(plan: Plan, offered: Sequence[Action], words: Sequence[str]) -> set[str]:
+    if not words:
+        return {a.id for a in offered}
+    asked: set[str] = set()
+    for word in words:
+        found = _matching(plan, offered, word)
+        if not found:
+            targets = ", ".join(t.name for t in plan.targets)
+            near = did_you_mean(word, names(plan), otherwise=f"targets: {targets}")
+            raise UsageError(
+                f"nothing in the plan is called {word!r}", hint=f"{near}; `edgebuild plan` lists every action"
+            )
+        asked |= found
+    return asked
+
+
+def _matching(plan: Plan, offered: Sequence[Action], word: str) -> set[str]:
+    by_id = {a.id for a in offered}
+    found: set[str] = set()
+    for target in plan.targets:
+        tags = next(t.tags for t in plan.manifest.targets if t.name == target.name)
+        if fnmatchcase(target.name, word) or (word.startswith("tag:") and word[4:] in tags):
+            found |= set(target.actions) & by_id
+    for action in offered:
+        spellings = [action.id, action.step, *(f"{name}/{action.step}" for name in action.targets)]
+        if any(fnmatchcase(spelling, word) for spelling in spellings):
+            found.add(action.id)
+    return found
+
+
+def _is_last(action: Action, until: str, offered: Sequence[Action]) -> bool:
+    """Whether an action is at the step where the user wants to stop."""
+    if not any(a.step == until for a in offered) and until not in STEP_ORDER:
+        known = tuple(dict.fromkeys(a.step for a in offered))
+        hint = did_you_mean(until, known, otherwise=f"steps: {', '.join(known)}")
+        raise UsageError(f"there is no step {until!r}", hint=hint)
+    return _rank(action.step) <= _rank(until)
+
+
+def _rank(step: str) -> int:
+    return STEP_ORDER.index(step if step in STEP_ORDER else "compile")
+
+
+def _with_needs(plan: Plan, roots: Iterable[str]) -> set[str]:
+    needs = {a.id: a.needs for a in plan.actions}
+    wanted: set[str] = set()
+    todo = list(roots)
+    while todo:
+        action_id = todo.pop()
+        if action_id not in wanted:
+            wanted.add(action_id)
+            todo += needs[action_id]
+    return wanted
