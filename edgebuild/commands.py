@@ -67,10 +67,9 @@ def _place(plan: Plan, item: Input) -> str:
         return f"{folder(plan, item.action)}/{plan.action(item.action).output(item.output).path}"
     if isinstance(item, FileInput):
         return _relative(plan, item.path)
-    images = [name for name in item.files if not name.endswith(".txt")]
-    return _relative(
-        plan, item.root / (os.path.commonpath([str(Path(n).parent) for n in images]) if images else "")
-    )
+    # The deepest folder with all the images: labels are found from there by the usual rule.
+    folders = [str(PurePosixPath(name).parent) for name in item.files if not name.endswith(".txt")]
+    return _relative(plan, item.root / (os.path.commonpath(folders) if folders else ""))
 
 
 def _relative(plan: Plan, path: Path) -> str:
