@@ -206,7 +206,8 @@ class Manifest:
     Attributes:
         file: The manifest's path as the user gave it, for messages.
         folder: The workspace: the folder of the manifest, absolute.
-        positions: Dotted path -> (line, column), both 1-based, for messages and explanations.
+        positions: Dotted path -> (line, column), both 1-based, for messages and explanations; (0, 0) is a
+            value given with ``--set``.
         overrides: ``--set`` values, as given.
     """
 
@@ -222,9 +223,13 @@ class Manifest:
     overrides: tuple[str, ...] = ()
 
     def where(self, path: str) -> str:
-        """Return ``file:line`` of a dotted path, or of its nearest parent that is written down."""
+        """Return ``file:line`` of a dotted path, or of its nearest parent that is written down.
+
+        A value from the command line is at ``--set``.
+        """
         while path:
             if path in self.positions:
-                return f"{self.file}:{self.positions[path][0]}"
+                line = self.positions[path][0]
+                return f"{self.file}:{line}" if line else "--set"
             path = path.rpartition(".")[0]
         return self.file
