@@ -92,7 +92,7 @@ def _metric_problems(metric: str, node: Node, path: str, scope: Scope) -> Iterat
 
 def _shape_problems(metric: str, kind: MetricKind, node: Node, path: str) -> Iterator[Problem]:
     limits = {name: limit for name in GATE_KINDS if (limit := _limit(node, name)) is not None}
-    if not limits and not any(name in node.entries for name in GATE_KINDS):
+    if set(node.entries) <= {"evidence"}:
         yield node.problem(
             path, "sets no limit", hint=f"give one of {listed(GATE_KINDS)}, or null for no gate"
         )

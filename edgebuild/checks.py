@@ -6,7 +6,7 @@ import re
 from typing import TYPE_CHECKING
 
 from edgebuild.dataset_file import is_address
-from edgebuild.suggest import did_you_mean, listed
+from edgebuild.suggest import did_you_mean, listed, near_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -66,8 +66,7 @@ def check_weights(
         yield node.problem(path, f"{text} is a directory", hint=f"name a {' or '.join(suffixes)} file")
     elif not file.exists():
         hint = "it is relative to the manifest's folder; nothing is downloaded"
-        near = _near(file)
-        yield node.problem(path, f"no such file: {text}", hint=near or hint)
+        yield node.problem(path, f"no such file: {text}", hint=near_file(file) or hint)
     elif not file.is_file():
         yield node.problem(path, f"{text} is not a regular file")
     elif file.suffix.lower() not in suffixes:
@@ -89,12 +88,6 @@ def _check_content(node: Node, path: str, file: Path) -> Iterator[Problem]:
         yield node.problem(path, f"{node.text} is empty", hint="fetch or export it again")
     elif start == _LFS_POINTER:
         yield node.problem(path, f"{node.text} is a Git LFS pointer, not the file", hint="run: git lfs pull")
-
-
-def _near(file: Path) -> str:
-    if not file.parent.is_dir():
-        return ""
-    return did_you_mean(file.name, sorted(entry.name for entry in file.parent.iterdir()))
 
 
 def _check_train(root: Node, train: Node, base: Base) -> Iterator[Problem]:

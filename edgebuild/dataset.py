@@ -12,6 +12,7 @@ from edgebuild.listing import is_image, make_split, walk_images
 from edgebuild.manifest import Calibration, Dataset, Split, Validation
 from edgebuild.schema import with_defaults
 from edgebuild.splits import Base, Splits
+from edgebuild.suggest import near_file
 
 if TYPE_CHECKING:
     from edgebuild.document import Node
@@ -43,6 +44,8 @@ def read_dataset(
         return None, None, list(error.problems)
     if source is None:
         return None, None, problems
+    if not source.root.is_dir():
+        return None, source, problems
     splits = Splits(source, base, task=task)
     splits.problems += problems
     if task == "pose" and source.kpt_shape is None:
@@ -61,10 +64,12 @@ def _read_source(section: Node, base: Base, *, task: str) -> tuple[DatasetFile |
             data.problem("dataset.data", f"{data.value} is an address", hint="nothing is downloaded")
         ]
     if not path.exists():
-        hint = "it is relative to the manifest's folder"
+        hint = near_file(path) or "it is relative to the manifest's folder"
         return None, [data.problem("dataset.data", f"no such file: {data.value}", hint=hint)]
     if path.is_dir() and task == "classify":
         return read_class_folders(path, shown=shown)
+    if path.is_dir():
+        return None, [data.problem("dataset.data", f"{data.value} is a directory", hint="name the YAML file")]
     return read_dataset_file(path, shown=shown)
 
 

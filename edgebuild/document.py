@@ -298,7 +298,7 @@ class _Builder:
         self._add(
             event, f"a key must be a string, not {node.text or 'nothing'}", hint=f"quote it: '{node.text}'"
         )
-        return None
+        return node.text or None
 
     def _place(self, event: Any) -> Place:
         mark = event.start_mark
@@ -348,7 +348,9 @@ def _position(text: str, index: int) -> tuple[int, int]:
 
 
 def _syntax_message(error: yaml.MarkedYAMLError) -> str:
-    context = f" ({error.context})" if error.context else ""
+    context = ""
+    if error.context and error.context_mark and "next token" not in error.context:
+        context = f" ({error.context} that starts on line {error.context_mark.line + 1})"
     return f"is not YAML: {error.problem or 'it cannot be read'}{context}"
 
 

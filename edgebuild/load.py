@@ -93,12 +93,7 @@ def _assemble(file: str, texts: Sequence[str]) -> tuple[Node, list[Problem]]:
 def _refuse_version(root: Node, problems: list[Problem]) -> None:
     """Stop at a manifest of another version: everything else in it may mean something else."""
     version = root.get("edgebuild")
-    if version is None:
-        where = root.problem(
-            "edgebuild", "the version of the format is missing", hint=f"add edgebuild: {FORMAT}"
-        )
-        problems.append(where)
-    elif version.value != FORMAT or isinstance(version.value, bool):
+    if version is not None and (version.value != FORMAT or isinstance(version.value, bool)):
         hint = f"this edgebuild reads version {FORMAT}: write edgebuild: {FORMAT}"
         message = f"version {version.text or 'nothing'!r} of the format is not known"
         raise ManifestError([*problems, version.problem("edgebuild", message, hint=hint)])

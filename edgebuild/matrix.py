@@ -107,7 +107,8 @@ def _substitute(node: Node, chosen: Mapping[str, Node]) -> Node:
         return chosen[found[2]].text if found[2] in chosen else found[0]
 
     text = _PLACEHOLDER.sub(fill, node.value)
-    return replace(node, value=text, text=text)
+    unknown = any(found[2] and found[2] not in chosen for found in _PLACEHOLDER.finditer(node.value))
+    return replace(node, value=text, text=text, trapped=node.trapped or unknown)
 
 
 def _unknown_axes(node: Node, path: str, axes: Mapping[str, Any]) -> list[Problem]:

@@ -20,6 +20,18 @@ SCHEMA_FILE = Path(__file__).parent / "schemas" / "manifest.schema.json"
 
 _RESERVED = "not available in this version"
 
+_HINTS = {
+    "edgebuild": "add edgebuild: 1, the version of the format",
+    "name": "add name: PRODUCT",
+    "model": "add model: with weights or train",
+    "data": "add data: FILE, a dataset YAML",
+    "base": "add base: yolo11n.yaml, or a .pt file",
+    "ssh": "add ssh: user@host",
+}
+"""What to say about a missing key."""
+
+_VALUE_RULES = {"minimum", "maximum", "exclusiveMinimum", "multipleOf", "type", "pattern", "maxLength"}
+
 _ELSEWHERE = {
     "target": "options of the toolchain go under options:",
     "train": "other Ultralytics arguments go under args:",
@@ -49,10 +61,13 @@ def with_defaults(definition: str, node: Node | None) -> dict[str, Any]:
 def check(root: Node) -> list[Problem]:
     """Return what the schema finds wrong with a manifest, each at its own place."""
     validator = _validator()
-    problems: list[Problem] = []
+    problems: dict[tuple[str, int, str, str], Problem] = {}
     for error in validator.iter_errors(root.unwrap()):
-        problems += _problems(root, error)
-    return problems
+        for problem in _problems(root, error):
+            # One mistake breaks several rules, such as a minimum and a multiple: the first says enough.
+            rule = "value" if error.validator in _VALUE_RULES else problem.message
+            problems.setdefault((problem.file, problem.line, problem.path, rule), problem)
+    return list(problems.values())
 
 
 @cache
@@ -120,7 +135,7 @@ def _missing(node: Node, dotted: str, error: Any) -> Iterator[Problem]:
     for name in error.validator_value:
         if name not in node.entries and f"'{name}' is a required" in error.message:
             choices = error.schema.get("properties", {}).get(name, {}).get("enum")
-            hint = f"one of {listed(map(str, choices))}" if choices else ""
+            hint = f"one of {listed(map(str, choices))}" if choices else _HINTS.get(name, "")
             yield node.problem(dotted, f"{name!r} is missing", hint=hint)
 
 
@@ -174,7 +189,13 @@ def _enum_words(node: Node, known: list[str]) -> tuple[str, str]:
 def _shown(node: Node) -> str:
     if node.is_mapping:
         return "a mapping"
-    return "a list" if isinstance(node.value, tuple) else (repr(node.text) if node.text else "nothing")
+    return "a list" if isinstance(node.value, tuple) else _scalar(node)
+
+
+def _scalar(node: Node) -> str:
+    if node.value is None:
+        return "nothing"
+    return repr(node.text) if isinstance(node.value, str) else node.text
 
 
 def _kind(node: Node) -> str:
@@ -182,4 +203,4 @@ def _kind(node: Node) -> str:
         return "nothing"
     names = {bool: "boolean", int: "integer", float: "number", str: "string"}
     name = names.get(type(node.value), "")
-    return f"{name} {node.text!r}" if name else ("mapping" if node.is_mapping else "list")
+    return f"{name} {_scalar(node)}" if name else ("mapping" if node.is_mapping else "list")

@@ -76,7 +76,7 @@ class Splits:
             return None
         self.found[name] = split
         if labelled and self._task != "classify" and not split.labels:
-            message = f"{name}: {len(split.images)} images but not one label file"
+            message = f"{len(split.images)} images but not one label file"
             hint = "the label of images/a.jpg is labels/a.txt"
             self.problems.append(_problem(sources[0], name, message, hint))
         return split
@@ -127,12 +127,12 @@ class Splits:
         folders, names = set(class_folders(source.path)), set(self._source.names)
         for extra in sorted(folders - names):
             hint = f"classes: {listed(self._source.names)}"
-            self.problems.append(_problem(source, name, f"{source.text}: {extra!r} is no class", hint))
+            self.problems.append(_problem(source, name, f"{extra!r} in {source.text} is no class", hint))
         for missing in sorted(names - folders):
             # Class ids are the positions of the sorted folders, so a missing one shifts those after it.
             hint = "every split needs every class"
             self.problems.append(
-                _problem(source, name, f"{source.text}: no folder for the class {missing!r}", hint)
+                _problem(source, name, f"no folder for the class {missing!r} in {source.text}", hint)
             )
 
     def _usable(self, split: Split, source: Source) -> Split | None:

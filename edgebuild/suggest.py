@@ -7,14 +7,22 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from pathlib import Path
 
 
-def did_you_mean(word: str, known: Iterable[str], *, otherwise: str = "") -> str:
+def did_you_mean(word: str, known: Iterable[str], *, otherwise: str = "", cutoff: float = 0.6) -> str:
     """Return ``did you mean 'x'?`` when a known word is near, else ``otherwise``."""
     words = list(known)
     folded = {item.lower(): item for item in reversed(words)}
-    close = difflib.get_close_matches(word.lower(), folded, n=1, cutoff=0.6)
+    close = difflib.get_close_matches(word.lower(), folded, n=1, cutoff=cutoff)
     return f"did you mean {folded[close[0]]!r}?" if close else otherwise
+
+
+def near_file(path: Path) -> str:
+    """Return a suggestion of a file of nearly the same name in the same folder, or nothing."""
+    if not path.parent.is_dir():
+        return ""
+    return did_you_mean(path.name, sorted(entry.name for entry in path.parent.iterdir()), cutoff=0.8)
 
 
 def listed(words: Iterable[str], *, most: int = 12) -> str:
