@@ -7,10 +7,11 @@ a message can name the vendor's real values.
 
 from __future__ import annotations
 
-import difflib
 import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
+
+from edgebuild.suggest import did_you_mean
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -88,9 +89,9 @@ def check_value(option: Option, value: Any) -> str:
 
 
 def suggestion(word: str, known: Iterable[Any]) -> str:
-    """Return ``, did you mean 'x'?`` when a known word is close, else an empty string."""
-    close = difflib.get_close_matches(word, [str(item) for item in known], n=1)
-    return f", did you mean {close[0]!r}?" if close else ""
+    """Return ``, did you mean 'x'?`` when a known word is near, else an empty string."""
+    near = did_you_mean(word, map(str, known))
+    return f", {near}" if near else ""
 
 
 def frozen(value: Any) -> Any:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 VARIABLES = frozenset(
     {
+        "aux",
         "batch",
         "calibration",
         "extra_args",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -48,6 +49,13 @@ def schema() -> dict[str, Any]:
     path = Path(__file__).parent / "schemas" / "toolchain.schema.json"
     document: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     return document
+
+
+@cache
+def _validator() -> Any:
+    from jsonschema import Draft202012Validator  # noqa: PLC0415 - its import costs more than all else here
+
+    return Draft202012Validator(schema())
 
 
 def schema_faults(document: Any) -> list[Fault]:
@@ -154,14 +162,15 @@ def _recipe_faults(document: Mapping[str, Any]) -> Iterator[Fault]:
     options = document.get("options", {})
     for name, recipe in recipes.items():
         place = ("recipes", name)
-        yield from _chain_faults(place, recipe, document.get("steps", {}))
+        yield from _chain_faults(place, recipe, document)
         yield from _unknown(
             (*place, "required_options"), recipe.get("required_options", ()), options, "option"
         )
         yield from _unknown((*place, "refuse"), recipe.get("refuse", {}), options, "option")
 
 
-def _chain_faults(place: Path_, recipe: Mapping[str, Any], steps: Mapping[str, Any]) -> Iterator[Fault]:
+def _chain_faults(place: Path_, recipe: Mapping[str, Any], document: Mapping[str, Any]) -> Iterator[Fault]:
+    steps = document.get("steps", {})
     made: list[str] = []
     done: set[str] = set()
     for index, entry in enumerate(recipe.get("steps", ())):
@@ -174,6 +183,8 @@ def _chain_faults(place: Path_, recipe: Mapping[str, Any], steps: Mapping[str, A
             yield from _unknown((*here, "inputs", role), [source], [*COMMON, *made], "source")
             if role in RESERVED_ROLES:
                 yield Fault(path=(*here, "inputs", role), message=f"the role {role!r} is edgebuild's own")
+            if source == "calibration" and "calibration" not in document:
+                yield Fault(path=(*here, "inputs", role), message="the toolchain declares no `calibration`")
         done.add(name)
         made += [f"{name}.{output}" for output in steps.get(name, {}).get("outputs", {})]
     known = [*COMMON_ARTIFACTS, *made]
