@@ -26,12 +26,14 @@ class Forecast:
         state: ``run``: its process would start (it may still be cut off when what it waits for comes out
             equal); ``cached``: an earlier result would be used; ``current``: the same result as last time
             here; ``skipped``: not selected or its toolchain is absent.
+        result: The result that would be used, when there is one.
         why: Reasons; one of kind ``unchanged`` says why it would not run.
     """
 
     id: str
     state: State
     why: tuple[Reason, ...]
+    result: ActionResult | None = None
 
 
 def forecast(actions: Sequence[Action], context: Context) -> dict[str, Forecast]:
@@ -69,8 +71,8 @@ def _one(
     results[action.id] = result
     if result.outcome is Outcome.CURRENT:
         unchanged = Reason(kind="unchanged", what="nothing that can change its output")
-        return Forecast(id=action.id, state="current", why=(unchanged,))
-    return Forecast(id=action.id, state="cached", why=result.why)
+        return Forecast(id=action.id, state="current", why=(unchanged,), result=result)
+    return Forecast(id=action.id, state="cached", why=result.why, result=result)
 
 
 def _waiting(waits: list[str], found: Mapping[str, Forecast]) -> Reason:

@@ -164,6 +164,7 @@ class Target:
         extra_args: ``options.extra_args``, passed to the vendor's compile command untouched.
         cpu: CPU family the artifact is for: ``x86-vnni``, ``x86``, ``arm64`` or empty: this machine's.
         timeout: Seconds for each vendor step, or None: the toolchain's.
+        optional: Skipped, and reported so, where its toolchain is absent; else that is an error.
         tags: Free words for selection.
     """
 
@@ -181,6 +182,7 @@ class Target:
     ship: bool
     timeout: float | None
     tags: tuple[str, ...]
+    optional: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -1,0 +1,5 @@
+"""``python -m edgebuild``."""
+
+from edgebuild.cli import entry
+
+entry()

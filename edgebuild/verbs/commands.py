@@ -1,0 +1,43 @@
+"""``edgebuild commands``: every command of the plan, ready to paste."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+
+from edgebuild.commands import pasted, script
+from edgebuild.load import load_manifest
+from edgebuild.machine import this_family
+from edgebuild.plan import make_plan
+from edgebuild.selection import select
+from edgebuild.session import load_toolchains, search_path
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CommandsOptions:
+    """What the user asked of ``commands``."""
+
+    manifest: str
+    words: tuple[str, ...]
+    overrides: tuple[str, ...]
+    templates: tuple[str, ...]
+    json: bool
+
+
+def commands(options: CommandsOptions) -> int:
+    """Print the commands; needs neither the toolchains nor the model to be there."""
+    manifest = load_manifest(options.manifest, overrides=options.overrides)
+    toolchains = load_toolchains(manifest, search_path(manifest.folder, options.templates))
+    plan = make_plan(manifest, toolchains, cpu=this_family())
+    chosen = set(select(plan, options.words).actions)
+    actions = [action for action in plan.actions if action.id in chosen]
+    if options.json:
+        rows = [
+            {"id": a.id, "argv": list(pasted(plan, a)), "env": dict(a.env), "files": dict(a.files)}
+            for a in actions
+        ]
+        print(json.dumps({"schema": 1, "commands": rows}, indent=2, ensure_ascii=False))
+    else:
+        print(f"# run from {manifest.folder}; each block reads what the ones before it wrote")
+        print(script(plan, actions), end="")
+    return 0

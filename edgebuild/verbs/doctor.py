@@ -1,0 +1,115 @@
+"""``edgebuild doctor``: what is installed here, where it was looked for, and how to get what is not."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from edgebuild import __version__
+from edgebuild.chain import DISTRIBUTIONS
+from edgebuild.errors import EdgebuildError
+from edgebuild.identity import YOLO_EXTRA, distribution_version
+from edgebuild.machine import this_family, this_processor
+from edgebuild.probe import probe_tool
+from edgebuild.session import cache_root, search_path
+from edgebuild.toolchain import load_toolchain, toolchain_names
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DoctorOptions:
+    """What the user asked of ``doctor``."""
+
+    templates: tuple[str, ...]
+    json: bool
+
+
+def doctor(options: DoctorOptions) -> int:
+    """Print what is here; exit 0 whatever is missing, for nothing was asked to be built."""
+    found = {
+        "schema": 1,
+        "edgebuild": __version__,
+        "python": sys.version.split()[0],
+        "processor": this_processor(),
+        "cpu_family": this_family(),
+        "cache": _cache(cache_root(os.environ)),
+        "distributions": _distributions(),
+        "toolchains": [_toolchain(name, options) for name in toolchain_names(_search(options))],
+    }
+    print(json.dumps(found, indent=2, ensure_ascii=False) if options.json else _text(found))
+    return 0
+
+
+def _search(options: DoctorOptions) -> tuple[Path, ...]:
+    return search_path(Path.cwd(), options.templates)
+
+
+def _cache(root: Path) -> dict[str, Any]:
+    place = next(path for path in (root, *root.parents) if path.exists())
+    usage = shutil.disk_usage(place)
+    return {"path": str(root), "writable": os.access(place, os.W_OK), "free_gb": round(usage.free / 1e9, 1)}
+
+
+def _distributions() -> dict[str, str]:
+    names = dict.fromkeys(name for group in DISTRIBUTIONS.values() for name in group)
+    return {name.partition("|")[0]: distribution_version(name) for name in names}
+
+
+def _toolchain(name: str, options: DoctorOptions) -> dict[str, Any]:
+    try:
+        toolchain = load_toolchain(name, _search(options))
+    except EdgebuildError as error:
+        return {"name": name, "title": "", "problem": str(error), "tools": []}
+    rows = []
+    for tool in toolchain.tools.values():
+        probed = probe_tool(name, tool, os.environ)
+        rows.append(
+            {
+                "name": tool.name,
+                "usable": probed.usable,
+                "version": probed.version,
+                "supported": tool.supported,
+                "problem": probed.problem,
+                "looked": list(probed.how),
+                "get": probed.get,
+            }
+        )
+    return {"name": name, "title": toolchain.title, "problem": "", "tools": rows}
+
+
+def _text(found: dict[str, Any]) -> str:
+    cache = found["cache"]
+    lines = [
+        f"edgebuild {found['edgebuild']}, Python {found['python']}",
+        f"processor  {found['processor']} ({found['cpu_family']})",
+        f"cache      {cache['path']}: {cache['free_gb']} GB free{'' if cache['writable'] else ', NOT WRITABLE'}",
+        "",
+        "packages of the yolo extra",
+    ]
+    missing = False
+    for name, version in found["distributions"].items():
+        missing |= not version
+        lines.append(f"  {'ok     ' if version else 'missing'} {name} {version}".rstrip())
+    lines += [f"  get them: {YOLO_EXTRA}"] if missing else []
+    for toolchain in found["toolchains"]:
+        lines += ["", f"{toolchain['name']}  {toolchain['title']}".rstrip()]
+        lines += [f"  WRONG   {toolchain['problem']}"] if toolchain["problem"] else []
+        for tool in toolchain["tools"]:
+            lines += _tool_lines(tool)
+    return "\n".join(lines)
+
+
+def _tool_lines(tool: dict[str, Any]) -> list[str]:
+    supported = f" (supported {tool['supported']})" if tool["supported"] else ""
+    if tool["usable"]:
+        return [f"  ok      {tool['name']} {tool['version']}{supported}"]
+    tried = [f"            {line}" for line in tool["looked"]]
+    return [
+        f"  missing {tool['name']}: {tool['problem']}{supported}",
+        *tried,
+        f"            get it: {tool['get']}",
+    ]

@@ -1,0 +1,73 @@
+"""``edgebuild explain``: why an action would run, or why it would not, with old and new values."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from edgebuild.forecast import forecast
+from edgebuild.selection import select
+from edgebuild.session import Session, Silence, open_session
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from edgebuild.action import Reason
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ExplainOptions:
+    """What the user asked of ``explain``."""
+
+    manifest: str
+    words: tuple[str, ...]
+    overrides: tuple[str, ...]
+    templates: tuple[str, ...]
+    json: bool
+
+
+def explain(options: ExplainOptions) -> int:
+    """Print why each chosen action would run or would not."""
+    session = open_session(options.manifest, overrides=options.overrides, templates=options.templates)
+    chosen = select(session.plan, options.words)
+    wanted = set(chosen.actions)
+    actions = [action for action in session.plan.actions if action.id in wanted]
+    found = forecast(actions, session.context(Silence()))
+    shown = [found[action.id] for action in actions if action.id in chosen.asked]
+    if options.json:
+        rows = [{"id": f.id, "state": f.state, "why": [_row(session, f.id, r) for r in f.why]} for f in shown]
+        print(json.dumps({"schema": 1, "actions": rows}, indent=2, ensure_ascii=False))
+        return 0
+    for one in shown:
+        print("\n".join(reason_lines(session, one.id, one.state, one.why)))
+    return 0
+
+
+def reason_lines(session: Session, action: str, state: str, why: Sequence[Reason]) -> list[str]:
+    """Return an action's state and its reasons, one per line, with manifest lines where known."""
+    lines = [f"{action}: {state}"]
+    return lines + [f"    {reason_text(located(session, action, reason))}" for reason in why]
+
+
+def reason_text(reason: Reason) -> str:
+    """Return one reason in words."""
+    if reason.old or reason.new:
+        text = f"{reason.kind} {reason.what}: {reason.old or '(none)'} -> {reason.new or '(none)'}"
+    else:
+        text = f"{reason.kind}: {reason.what}"
+    return f"{text}  [{reason.where}]" if reason.where else text
+
+
+def located(session: Session, action: str, reason: Reason) -> Reason:
+    """Return the reason with the manifest line that sets the value, when one does."""
+    positions = session.manifest.positions
+    for word, path in session.plan.action(action).origin:
+        if word == reason.what and path in positions:
+            return replace(reason, where=f"{session.manifest.file}:{positions[path][0]}")
+    return reason
+
+
+def _row(session: Session, action: str, reason: Reason) -> dict[str, str]:
+    found = located(session, action, reason)
+    return {"kind": found.kind, "what": found.what, "old": found.old, "new": found.new, "where": found.where}

@@ -1,0 +1,139 @@
+"""``edgebuild plan``: every action, its state and why, as a table, JSON, DOT or Mermaid."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from edgebuild.action import Reason
+from edgebuild.commands import pasted
+from edgebuild.forecast import Forecast, forecast
+from edgebuild.selection import select
+from edgebuild.session import Session, Silence, open_session
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from edgebuild.action import Action
+    from edgebuild.selection import Selection
+    from edgebuild.verbs.run import RunOptions
+
+COLOURS = {"run": "#f6c667", "cached": "#9ad0ec", "current": "#b7e4c7", "skipped": "#dddddd"}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PlanOptions:
+    """What the user asked of ``plan``."""
+
+    manifest: str
+    words: tuple[str, ...]
+    overrides: tuple[str, ...]
+    templates: tuple[str, ...]
+    until: str
+    form: str
+    explain: bool
+
+
+def plan(options: PlanOptions) -> int:
+    """Print the plan; nothing is run and nothing is required to be installed."""
+    session = open_session(options.manifest, overrides=options.overrides, templates=options.templates)
+    left_out = session.unavailable(skip_all=True)
+    chosen = select(session.plan, options.words, until=options.until)
+    states = _states(session, chosen, left_out, frozenset())
+    printers = {"json": _json, "dot": _dot, "mermaid": _mermaid}
+    if options.form in printers:
+        print(printers[options.form](session, states))
+    else:
+        print(_table(session, states, explain=options.explain))
+    return 0
+
+
+def print_forecast(
+    session: Session,
+    chosen: Selection,
+    left_out: Mapping[str, str],
+    *,
+    force: frozenset[str],
+    options: RunOptions,
+) -> int:
+    """Print what ``run`` would do; with ``--exit-code``, 10 says that something would."""
+    states = _states(session, chosen, left_out, force)
+    print(_json(session, states) if options.json else _table(session, states, explain=options.explain))
+    pending = any(state.state == "run" for state in states.values())
+    return 10 if pending and options.exit_code else 0
+
+
+def _states(
+    session: Session, chosen: Selection, left_out: Mapping[str, str], force: frozenset[str]
+) -> dict[str, Forecast]:
+    """Return the state of every action of the plan, in plan order."""
+    blocked = {a.id for a in session.plan.actions if a.targets and not set(a.targets) - set(left_out)}
+    wanted = [a for a in session.plan.actions if a.id in set(chosen.actions) and a.id not in blocked]
+    found = forecast(wanted, session.context(Silence(), force=force))
+    for action in session.plan.actions:
+        if action.id not in found:
+            absent = "; ".join(left_out[name] for name in action.targets if name in left_out)
+            kind, what = ("unavailable", absent) if action.id in blocked else ("unselected", "not asked for")
+            why = (Reason(kind=kind, what=what),)
+            found[action.id] = Forecast(id=action.id, state="skipped", why=why)
+    return {action.id: found[action.id] for action in session.plan.actions}
+
+
+def _json(session: Session, states: Mapping[str, Forecast]) -> str:
+    rows = [_row(session, action, states[action.id]) for action in session.plan.actions]
+    return json.dumps(
+        {"schema": 1, "name": session.manifest.name, "actions": rows}, indent=2, ensure_ascii=False
+    )
+
+
+def _row(session: Session, action: Action, state: Forecast) -> dict[str, Any]:
+    return {
+        "id": action.id,
+        "step": action.step,
+        "targets": list(action.targets),
+        "needs": list(action.needs),
+        "state": state.state,
+        "why": [
+            {"kind": r.kind, "what": r.what, "old": r.old, "new": r.new, "where": r.where} for r in state.why
+        ],
+        "command": list(pasted(session.plan, action)),
+    }
+
+
+def _table(session: Session, states: Mapping[str, Forecast], *, explain: bool) -> str:
+    from edgebuild.verbs.explain import reason_text  # noqa: PLC0415 - explain imports this module's friends
+
+    width = max(len(name) for name in states) if states else 0
+    lines = []
+    for name, state in states.items():
+        first = reason_text(state.why[0]) if state.why else ""
+        lines.append(f"{state.state:8} {name:{width}}  {first}".rstrip())
+        if explain:
+            lines += [f"{'':9}{'':{width}}  {reason_text(reason)}" for reason in state.why[1:]]
+    total = {s: sum(1 for state in states.values() if state.state == s) for s in COLOURS}
+    lines.append(", ".join(f"{number} {name}" for name, number in total.items() if number))
+    return "\n".join(lines)
+
+
+def _dot(session: Session, states: Mapping[str, Forecast]) -> str:
+    lines = ["digraph edgebuild {", "  rankdir=LR;", '  node [shape=box, style="rounded,filled"];']
+    for action in session.plan.actions:
+        state = states[action.id].state
+        lines.append(
+            f"  {json.dumps(action.id)} [fillcolor={json.dumps(COLOURS[state])}, tooltip={json.dumps(state)}];"
+        )
+        lines += [f"  {json.dumps(need)} -> {json.dumps(action.id)};" for need in action.needs]
+    return "\n".join([*lines, "}"])
+
+
+def _mermaid(session: Session, states: Mapping[str, Forecast]) -> str:
+    names = {action.id: f"n{index}" for index, action in enumerate(session.plan.actions)}
+    lines = ["flowchart LR"]
+    for action in session.plan.actions:
+        label = re.sub(r'["<>]', "", action.id)
+        lines.append(f'  {names[action.id]}["{label}"]:::{states[action.id].state}')
+        lines += [f"  {names[need]} --> {names[action.id]}" for need in action.needs]
+    lines += [f"  classDef {state} fill:{colour},color:#222" for state, colour in COLOURS.items()]
+    return "\n".join(lines)

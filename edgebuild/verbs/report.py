@@ -1,0 +1,51 @@
+"""``edgebuild report``: write the report again from results that are there; nothing is run."""
+
+from __future__ import annotations
+
+import datetime as dt
+import os
+from dataclasses import dataclass
+
+from edgebuild.forecast import forecast
+from edgebuild.outcome import materialise, run_result
+from edgebuild.report import write_report
+from edgebuild.session import Silence, open_session
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ReportOptions:
+    """What the user asked of ``report``."""
+
+    manifest: str
+    overrides: tuple[str, ...]
+    templates: tuple[str, ...]
+    markdown: bool
+
+
+def report(options: ReportOptions) -> int:
+    """Write the report of what is built; print where it is, or the Markdown itself."""
+    session = open_session(options.manifest, overrides=options.overrides, templates=options.templates)
+    left_out = session.unavailable(skip_all=True)
+    context = session.context(Silence())
+    found = forecast(session.plan.actions, context)
+    results = {name: one.result for name, one in found.items() if one.result is not None}
+    ready = tuple(
+        target.name
+        for target in session.plan.targets
+        if target.name not in left_out and (target.package or target.verdict) in results
+    )
+    absent = {t.name: "not built yet" for t in session.plan.targets if t.name not in ready}
+    result = run_result(
+        session.plan,
+        results,
+        context,
+        targets=ready,
+        skipped=absent | left_out,
+        placed=materialise(session.plan, results, context, ready),
+        started=dt.datetime.now(dt.UTC).astimezone().isoformat(timespec="seconds"),
+        seconds=0.0,
+    )
+    paths = write_report(result, session.manifest.folder / "build" / session.manifest.name)
+    markdown = next(path for path in paths if path.suffix == ".md")
+    print(markdown.read_text(encoding="utf-8") if options.markdown else os.path.relpath(paths[0]))
+    return 0

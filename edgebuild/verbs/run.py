@@ -1,0 +1,171 @@
+"""``edgebuild run``: bring targets up to date, judge them, package them, report."""
+
+from __future__ import annotations
+
+import contextlib
+import datetime as dt
+import json
+import os
+import signal
+import sys
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from edgebuild import execute
+from edgebuild.action import Outcome
+from edgebuild.console import open_display
+from edgebuild.engine import run_actions
+from edgebuild.outcome import materialise, run_result
+from edgebuild.results import count, run_document
+from edgebuild.selection import select
+from edgebuild.session import Session, open_session
+from edgebuild.verbs.plan import print_forecast
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from edgebuild.results import RunResult
+
+REPORTS = ("report.html", "report.json", "report.md")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RunOptions:
+    """What the user asked of ``run``."""
+
+    manifest: str
+    words: tuple[str, ...]
+    overrides: tuple[str, ...]
+    templates: tuple[str, ...]
+    jobs: int
+    keep_going: bool
+    force: bool
+    until: str
+    dry_run: bool
+    exit_code: bool
+    explain: bool
+    skip_unavailable: bool
+    json: bool
+    quiet: bool
+
+
+def run(options: RunOptions) -> int:
+    """Run, and return the exit code."""
+    session = open_session(options.manifest, overrides=options.overrides, templates=options.templates)
+    left_out = session.unavailable(skip_all=options.skip_unavailable)
+    chosen = select(session.plan, options.words, until=options.until, without=left_out)
+    session.require_distributions()
+    force = chosen.asked if options.force else frozenset[str]()
+    if options.dry_run:
+        return print_forecast(session, chosen, left_out, force=force, options=options)
+    started = dt.datetime.now(dt.UTC).astimezone().isoformat(timespec="seconds")
+    clock = time.monotonic()
+    wanted = set(chosen.actions)
+    actions = [action for action in session.plan.actions if action.id in wanted]
+    with _signals() as received, open_display(len(actions), quiet=options.quiet or options.json) as display:
+        context = session.context(display, force=force)
+        context.cache.store.sweep()
+        results = run_actions(actions, context, jobs=options.jobs, keep_going=options.keep_going)
+        placed = materialise(session.plan, results, context, chosen.targets)
+    named = {target for word in options.words for target in left_out if target == word.partition("/")[0]}
+    shown = left_out if not options.words else {name: left_out[name] for name in named}
+    result = run_result(
+        session.plan,
+        results,
+        context,
+        targets=chosen.targets,
+        skipped=shown,
+        placed=placed,
+        started=started,
+        seconds=time.monotonic() - clock,
+    )
+    reports = _report(session, result) if not received else ()
+    _show(result, reports, options, session)
+    return 128 + received[0] if received else result.exit_code
+
+
+def _report(session: Session, result: RunResult) -> tuple[Path, ...]:
+    """Write the report unless nothing at all is different from the one that is there."""
+    from edgebuild.report import write_report  # noqa: PLC0415 - a run with nothing to do writes none
+
+    folder = session.manifest.folder / "build" / session.manifest.name
+    paths = tuple(folder / name for name in REPORTS)
+    idle = all(view.result is None or view.result.outcome is Outcome.CURRENT for view in result.actions)
+    if idle and all(path.exists() for path in paths) and _same_verdicts(paths[1], result):
+        return paths
+    return write_report(result, folder)
+
+
+def _same_verdicts(path: Path, result: RunResult) -> bool:
+    """Whether the report on disk covers the same targets with the same status."""
+    with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+        old = json.loads(path.read_text(encoding="utf-8"))
+        rows = [(row["name"], row["status"], row["package"]) for row in old["targets"]]
+        return rows == [(t.name, t.status, t.package or None) for t in result.targets]
+    return False
+
+
+def _show(result: RunResult, reports: tuple[Path, ...], options: RunOptions, session: Session) -> None:
+    if options.json:
+        document = run_document(result) | {"report": [os.path.relpath(path) for path in reports]}
+        print(json.dumps(document, indent=2, ensure_ascii=False))
+    elif not options.quiet:
+        _print_result(result, reports, session, explain=options.explain)
+    for view in result.actions:
+        if view.result and view.result.outcome is Outcome.FAILED:
+            print(f"edgebuild: {view.result.message}", file=sys.stderr)
+
+
+def _print_result(result: RunResult, reports: tuple[Path, ...], session: Session, *, explain: bool) -> None:
+    from edgebuild.verbs.explain import reason_lines  # noqa: PLC0415 - only with --explain
+
+    if explain:
+        for view in result.actions:
+            if view.result:
+                print("\n".join(reason_lines(session, view.id, str(view.result.outcome), view.result.why)))
+    ran = count(result, Outcome.RAN)
+    done = [count(result, outcome) for outcome in (Outcome.CACHED, Outcome.CURRENT)]
+    if ran or done[0] or result.exit_code:
+        from rich.console import Console  # noqa: PLC0415 - a run with nothing to do prints one line
+
+        from edgebuild.report_terminal import terminal_table  # noqa: PLC0415
+
+        terminal_table(result, Console())
+    rest = {
+        name: count(result, outcome)
+        for name, outcome in (("failed", Outcome.FAILED), ("skipped", Outcome.SKIPPED))
+    }
+    extra = "".join(f", {number} {name}" for name, number in rest.items() if number)
+    print(f"{ran} ran, {done[0]} cached, {done[1]} current{extra}; {result.seconds:.1f} s")
+    if reports:
+        print(f"report: {os.path.relpath(reports[0])}")
+    dist = session.manifest.folder / "dist" / session.manifest.name
+    if any(target.package for target in result.targets):
+        print(f"packages: {os.path.relpath(dist)}{os.sep}")
+
+
+@contextlib.contextmanager
+def _signals() -> Iterator[list[int]]:
+    """On the first signal end every process politely, on the second at once; finished results are kept."""
+    received: list[int] = []
+
+    def handle(number: int, frame: Any) -> None:
+        del frame
+        if received:
+            execute.kill_all()
+            return
+        received.append(number)
+        print(
+            "\nedgebuild: stopping; finished actions are kept, running ones start over next time",
+            file=sys.stderr,
+        )
+        execute.stop_all()
+
+    before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield received
+    finally:
+        for number, old in before.items():
+            signal.signal(number, old)
