@@ -86,7 +86,8 @@ def _text(found: dict[str, Any]) -> str:
     lines = [
         f"edgebuild {found['edgebuild']}, Python {found['python']}",
         f"processor  {found['processor']} ({found['cpu_family']})",
-        f"cache      {cache['path']}: {cache['free_gb']} GB free{'' if cache['writable'] else ', NOT WRITABLE'}",
+        f"cache      {cache['path']}: {cache['free_gb']} GB free"
+        + ("" if cache["writable"] else ", NOT WRITABLE"),
         "",
         "packages of the yolo extra",
     ]

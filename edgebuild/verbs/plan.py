@@ -46,7 +46,7 @@ def plan(options: PlanOptions) -> int:
     if options.form in printers:
         print(printers[options.form](session, states))
     else:
-        print(_table(session, states, explain=options.explain))
+        print(_table(states, explain=options.explain))
     return 0
 
 
@@ -60,7 +60,7 @@ def print_forecast(
 ) -> int:
     """Print what ``run`` would do; with ``--exit-code``, 10 says that something would."""
     states = _states(session, chosen, left_out, force)
-    print(_json(session, states) if options.json else _table(session, states, explain=options.explain))
+    print(_json(session, states) if options.json else _table(states, explain=options.explain))
     pending = any(state.state == "run" for state in states.values())
     return 10 if pending and options.exit_code else 0
 
@@ -102,7 +102,7 @@ def _row(session: Session, action: Action, state: Forecast) -> dict[str, Any]:
     }
 
 
-def _table(session: Session, states: Mapping[str, Forecast], *, explain: bool) -> str:
+def _table(states: Mapping[str, Forecast], *, explain: bool) -> str:
     from edgebuild.verbs.explain import reason_text  # noqa: PLC0415 - explain imports this module's friends
 
     width = max(len(name) for name in states) if states else 0
@@ -121,9 +121,8 @@ def _dot(session: Session, states: Mapping[str, Forecast]) -> str:
     lines = ["digraph edgebuild {", "  rankdir=LR;", '  node [shape=box, style="rounded,filled"];']
     for action in session.plan.actions:
         state = states[action.id].state
-        lines.append(
-            f"  {json.dumps(action.id)} [fillcolor={json.dumps(COLOURS[state])}, tooltip={json.dumps(state)}];"
-        )
+        look = f"fillcolor={json.dumps(COLOURS[state])}, tooltip={json.dumps(state)}"
+        lines.append(f"  {json.dumps(action.id)} [{look}];")
         lines += [f"  {json.dumps(need)} -> {json.dumps(action.id)};" for need in action.needs]
     return "\n".join([*lines, "}"])
 

@@ -41,9 +41,8 @@ def verify(options: VerifyOptions) -> int:
         print(json.dumps(_document(found, replayed), indent=2, ensure_ascii=False))
     else:
         what = f"{found.name} {found.version} for {found.target} ({found.toolchain}, {found.recipe})"
-        print(
-            f"{options.package}: {what}: {len(found.files)} files match their checksums; gates: {found.status}"
-        )
+        print(f"{options.package}: {what}")
+        print(f"{len(found.files)} files match their checksums; gates: {found.status}")
         why = f": {replayed['why']}" if replayed["why"] else ""
         print(f"golden vectors: {replayed['status']}{why}")
     if replayed["status"] == "differs":
