@@ -148,7 +148,7 @@ def read_text(path: str | Path, *, shown: str, what: str) -> str:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         before = data[: error.start].decode("utf-8-sig", errors="replace")
-        line, column = _position(before, len(before))
+        line, column = _position(before + "?", len(before))
         _refuse(shown, f"is not UTF-8 text (byte 0x{data[error.start]:02x})", line=line, column=column,
                 hint="save it as UTF-8")  # fmt: skip
     if not text.strip():

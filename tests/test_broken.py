@@ -24,7 +24,7 @@ def directives(path: Path, word: str) -> list[str]:
 @pytest.mark.parametrize("path", sorted(BROKEN.glob("*.yaml")), ids=lambda path: path.stem)
 def test_a_broken_manifest_is_refused_with_these_problems_and_no_others(
     path: Path, monkeypatch: pytest.MonkeyPatch
-):
+) -> None:
     monkeypatch.chdir(BROKEN)
     expected = directives(path, "expect")
     assert expected, "the file must say what is expected"
@@ -38,7 +38,7 @@ def test_a_broken_manifest_is_refused_with_these_problems_and_no_others(
     assert caught.value.exit_code == 2
 
 
-def test_the_files_that_broken_manifests_share_are_fine_by_themselves(tmp_path: Path):
+def test_the_files_that_broken_manifests_share_are_fine_by_themselves(tmp_path: Path) -> None:
     manifest = tmp_path / "manifest.yaml"
     manifest.write_text(
         "edgebuild: 1\nname: fine\n"
