@@ -43,11 +43,9 @@ def _block(plan: Plan, action: Action) -> str:
     for name, text in action.files:
         place = f"{here}/aux/{name}"
         lines.append(shlex.join(["mkdir", "-p", str(PurePosixPath(place).parent)]))
-        lines += [
-            f"cat > {shlex.quote(place)} <<'EDGEBUILD_EOF'",
-            _replace(text, places).rstrip("\n"),
-            "EDGEBUILD_EOF",
-        ]
+        # A vendor's file may name paths; ours are documents, and describe what runs in scratch.
+        shown = text if action.argv[0] == "python" else _replace(text, places)
+        lines += [f"cat > {shlex.quote(place)} <<'EDGEBUILD_EOF'", shown.rstrip("\n"), "EDGEBUILD_EOF"]
     prefix = [f"{name}={shlex.quote(value)}" for name, value in action.env]
     lines.append(" ".join([*prefix, shlex.join(pasted(plan, action))]))
     return "\n".join(lines) + "\n"
