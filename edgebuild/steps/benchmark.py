@@ -65,8 +65,7 @@ def random_images(info: Mapping[str, Any], *, batch: int) -> npt.NDArray[np.floa
     if built not in {None, batch}:
         fail(f"the artifact was built for batch {built}, the benchmark asks for {batch}",
              hint=f"set the target's batch to {built} or export with dynamic shapes")  # fmt: skip
-    channels = int(info.get("input", {}).get("channels", 3))
-    shape = (batch, channels, *(int(side) for side in info["imgsz"]))
+    shape = (batch, len(info.get("input", {}).get("channels", "RGB")), *(int(side) for side in info["imgsz"]))
     return np.random.default_rng(0).random(shape, dtype=np.float32)
 
 
