@@ -47,6 +47,7 @@ def prepare(model: Any, *, name: str) -> Any:
     Raises:
         StepFailure: ONNX Runtime cannot load or optimise the model.
     """
+    from onnxruntime import InferenceSession
     from onnxruntime.quantization.shape_inference import quant_pre_process
 
     metadata = read_metadata(model)
@@ -55,6 +56,8 @@ def prepare(model: Any, *, name: str) -> Any:
     # With all dimensions fixed plain inference finds every shape; symbolic inference takes seconds more.
     fixed = all(isinstance(size, int) for size in shape_of(input_of(model, name=name)))
     try:
+        # Loading it here first: the preparation itself logs a failure and carries on.
+        InferenceSession(str(source), providers=["CPUExecutionProvider"])
         quant_pre_process(str(source), str(target), skip_symbolic_shape=fixed)
     except Exception as error:  # noqa: BLE001 - ONNX Runtime raises bare exceptions of many kinds
         fail(f"{name}: ONNX Runtime cannot prepare it: {str(error).splitlines()[0]}",

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import math
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -112,14 +113,22 @@ def measure(
         "percentile": CalibrationMethod.Percentile,
     }
     augmented = Path("ranges-augmented.onnx")
+    # Each side is cut for itself; the alternative, absolute values, fails on constant activations.
+    options = {"percentile": percentile, "symmetric": False} if method == "percentile" else {}
     calibrator = create_calibrator(
         Path(path), augmented_model_path=str(augmented), calibrate_method=methods[method],
-        extra_options={"percentile": percentile} if method == "percentile" else {},
+        extra_options=options,
     )  # fmt: skip
     chunk = _CHUNK_IMAGES if method == "minmax" else images_per_chunk(calibrator.model)
-    for feeds in _chunks(model, tensors, chunk=chunk):
-        calibrator.collect_data(feeds)
-    data = calibrator.compute_data()
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", RuntimeWarning)  # about NaN, which is refused below
+            for feeds in _chunks(model, tensors, chunk=chunk):
+                calibrator.collect_data(feeds)
+            data = calibrator.compute_data()
+    except ValueError as error:
+        fail(f"{path}: the ranges cannot be computed ({str(error).splitlines()[0]})",
+             hint="the model may compute infinities or NaN; check the weights and the images")  # fmt: skip
     augmented.unlink()
     ranges = {name: _bounds(name, data[name]) for name in sorted(data.keys())}
     if not ranges:

@@ -181,12 +181,12 @@ def run_training(settings: Settings, data: str, *, resume: bool) -> None:
     model.add_callback("on_train_epoch_end", after_epoch)
     on_cpu = settings.device == "cpu"
     # How work is spread over loading processes decides who draws which random number.
-    defaults = {"workers": 0 if on_cpu else 8}
+    more: dict[str, Any] = {"workers": 0 if on_cpu else 8, **settings.arguments}
     try:
         model.train(
             data=data, epochs=settings.epochs, imgsz=settings.imgsz, seed=settings.seed, batch=settings.batch,
             device=settings.device, deterministic=True, plots=False, amp=not on_cpu, exist_ok=True,
-            save_dir=str(_RUN.absolute()), resume=resume, **(defaults | settings.arguments),
+            save_dir=str(_RUN.absolute()), resume=resume, **more,
         )  # fmt: skip
     except Exception as error:  # noqa: BLE001 - torch and Ultralytics raise anything; the reason is what counts
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
@@ -203,8 +203,9 @@ def best_weights() -> Path:
 
 def epochs_done() -> int:
     """Return how many epochs were trained over all attempts; early stopping makes them fewer."""
+    # An epoch that was interrupted while it was saved has two rows, therefore the number and not the rows.
     table = (_RUN / "results.csv").read_text(encoding="utf-8").splitlines()
-    return len(table) - 1
+    return int(float(table[-1].partition(",")[0]))
 
 
 def canonical_checkpoint(path: Path) -> dict[str, Any]:

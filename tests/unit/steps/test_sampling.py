@@ -1,0 +1,59 @@
+from __future__ import annotations
+
+import random
+
+import pytest
+
+from edgebuild.steps._sampling import Candidate, shuffle, stratify
+
+
+def _candidates(labels: list[list[int]]) -> list[Candidate]:
+    return [
+        Candidate(file=f"{index:04}.png", digest=f"digest {index}", classes=dict.fromkeys(classes, 1))
+        for index, classes in enumerate(labels)
+    ]
+
+
+_SKEWED = _candidates([[0]] * 300 + [[]] * 60 + [[1]] * 30 + [[0, 2]] * 2 + [[3]])
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_rare_classes_are_present(seed: int) -> None:
+    chosen = stratify(_SKEWED, 40, seed=seed)
+    assert len(chosen) == len({one.file for one in chosen}) == 40
+    count = {class_id: sum(class_id in one.classes for one in chosen) for class_id in range(4)}
+    assert count[3] == 1
+    assert count[2] == 2
+    assert count[1] >= 5
+    assert count[0] >= 5
+
+
+def test_images_without_objects_keep_their_place() -> None:
+    assert any(not one.classes for one in stratify(_SKEWED, 100, seed=0))
+
+
+def test_the_order_of_the_candidates_does_not_matter() -> None:
+    mixed = list(_SKEWED)
+    random.Random(1).shuffle(mixed)
+    assert stratify(mixed, 50, seed=3) == stratify(_SKEWED, 50, seed=3)
+    assert shuffle(mixed, seed=3) == shuffle(_SKEWED, seed=3)
+
+
+def test_the_seed_matters() -> None:
+    assert stratify(_SKEWED, 50, seed=3) != stratify(_SKEWED, 50, seed=4)
+
+
+def test_all_can_be_chosen() -> None:
+    assert sorted(one.file for one in stratify(_SKEWED, len(_SKEWED), seed=0)) == [
+        one.file for one in _SKEWED
+    ]
+
+
+def test_more_classes_than_images() -> None:
+    chosen = stratify(_candidates([[0, 1], [2], [3], [4]]), 3, seed=0)
+    assert len({class_id for one in chosen for class_id in one.classes}) >= 3
+
+
+def test_a_split_without_any_object_is_shuffled() -> None:
+    empty = _candidates([[]] * 5)
+    assert stratify(empty, 3, seed=7) == shuffle(empty, seed=7)[:3]
