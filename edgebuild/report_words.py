@@ -1,0 +1,193 @@
+"""How a run is put into words: statuses, symbols, numbers and limits, the same in every report."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from edgebuild.gates import METRICS
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from edgebuild.gates import Gate, Metric, Verdict
+    from edgebuild.results import RunResult, TargetResult
+
+SYMBOLS = {
+    "passed": "✓",
+    "rejected": "✗",
+    "missed": "✗",
+    "unmeasured": "?",
+    "failed": "!",
+    "incomplete": "◐",
+    "skipped": "⊘",
+    "ran": "●",
+    "cached": "◐",
+    "current": "○",
+    "not selected": "·",
+    "note": "i",
+    "warning": "▲",
+    "error": "✗",
+}
+"""One symbol per state, so that nothing depends on colour alone."""
+
+OUTCOMES = {
+    "ran": "ran in this run",
+    "cached": "taken from the cache",
+    "current": "already in place",
+    "skipped": "not possible, so left out",
+    "failed": "failed",
+}
+
+EVIDENCE = {
+    "host": "measured on the machine that ran edgebuild, with the artifact itself",
+    "emulator": "measured in the vendor's simulator",
+    "proxy": "measured with another artifact that stands in for this one",
+    "device": "measured on the device",
+}
+
+SHORT = {
+    "map50_95": "mAP 50-95",
+    "map50": "mAP 50",
+    "map50_95_mask": "mask mAP",
+    "map50_95_pose": "pose mAP",
+    "latency_ms_p50": "latency p50",
+    "latency_ms_p90": "latency p90",
+    "latency_ms_p99": "latency p99",
+    "latency_ms_mean": "latency mean",
+    "peak_memory_mb": "peak memory",
+    "size_mb": "size",
+    "top1": "top-1",
+    "top5": "top-5",
+}
+
+
+def overall(run: RunResult) -> str:
+    """Return the one word for a run: the worst of its targets; one left out makes it ``incomplete``."""
+    statuses = {target.status for target in run.targets}
+    for status in ("failed", "rejected"):
+        if status in statuses:
+            return status
+    if run.exit_code:
+        return "failed"
+    return "incomplete" if "skipped" in statuses or not statuses else "passed"
+
+
+def summary(run: RunResult) -> str:
+    """Return how many targets came to what, in one line."""
+    counts = {
+        status: sum(target.status == status for target in run.targets)
+        for status in ("passed", "rejected", "failed", "skipped")
+    }
+    said = ", ".join(f"{count} {status}" for status, count in counts.items() if count)
+    return f"{plural(len(run.targets), 'target')}: {said}" if said else "no targets"
+
+
+def plural(count: int, word: str) -> str:
+    """Return ``1 target`` or ``2 targets``."""
+    return f"{count} {word}" if count == 1 else f"{count} {word}s"
+
+
+def metric_title(name: str) -> str:
+    """Return the column title of a metric, such as ``mAP 50-95``."""
+    base, slash, of_class = name.partition("/")
+    return SHORT.get(base, base) + (f" {of_class}" if slash else "")
+
+
+def number(name: str, value: float) -> str:
+    """Return a metric's value with the digits that mean something, without its unit."""
+    unit = _unit(name)
+    if not unit:
+        return f"{value:.4f}"
+    if abs(value) < 0.1:
+        return f"{value:.2g}"
+    return f"{value:.2f}" if abs(value) < 100 else f"{value:.0f}"
+
+
+def with_unit(name: str, value: float, unit: str = "") -> str:
+    """Return a metric's value with its unit, if it has one."""
+    unit = unit or _unit(name)
+    return f"{number(name, value)} {unit}".rstrip()
+
+
+def limit(gate: Gate) -> str:
+    """Return what a gate demands, such as ``≥ 0.45`` or ``drop ≤ 0.02``."""
+    unit = _unit(gate.metric)
+    bound = f"{gate.limit:g}" + (f" {unit}" if unit and gate.kind != "max_ratio" else "")
+    return {
+        "min": f"≥ {bound}",
+        "max": f"≤ {bound}",
+        "max_drop": f"≤ {bound} below float",
+        "max_ratio": f"≤ {bound} times float",
+    }[gate.kind]
+
+
+def observed(verdict: Verdict) -> str:
+    """Return what a gate was judged by: the value, or its distance from the float model."""
+    gate, value, base = verdict.gate, verdict.value, verdict.baseline
+    if value is None:
+        return "not measured"
+    if gate.kind == "max_drop" and base is not None:
+        return f"{number(gate.metric, round(base - value, 6))} below"
+    if gate.kind == "max_ratio" and base:
+        return f"{value / base:.2f} times"
+    return with_unit(gate.metric, value)
+
+
+def delta(name: str, value: float, base: float | None) -> tuple[str, str]:
+    """Return the difference from the float model in words, and whether it is ``better`` or ``worse``.
+
+    Ratios (accuracy) are subtracted; anything with a unit is compared in percent.
+    """
+    if base is None:
+        return "", ""
+    kind = METRICS.get(name.partition("/")[0])
+    difference = value - base
+    if not _unit(name):
+        text = f"{difference:+.4f}"
+    elif base:
+        text = f"{difference / base:+.0%}"
+    else:
+        return "", ""
+    if not any(digit in text for digit in "123456789"):
+        return "±0", ""
+    good = kind is not None and (difference > 0) == (kind.better == "higher")
+    return text.replace("-", "\N{MINUS SIGN}"), "better" if good else "worse"
+
+
+def seconds(value: float) -> str:
+    """Return a duration for people: ``0.42 s``, ``12 s``, ``3 min 05 s``, ``2 h 10 min``."""
+    if value < 10:
+        return f"{value:.2f} s"
+    whole = round(value)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02} s"
+    return f"{whole // 3600} h {whole % 3600 // 60:02} min"
+
+
+def named(metrics: Sequence[Metric], name: str) -> Metric | None:
+    """Return the metric of that name, or None."""
+    return next((metric for metric in metrics if metric.name == name), None)
+
+
+def accuracy_name(run: RunResult) -> str:
+    """Return the accuracy that charts show: mAP, or top-1 where the task has no boxes."""
+    rows = [*run.baseline, *(metric for target in run.targets for metric in target.metrics)]
+    names = {metric.name for metric in rows}
+    return next((name for name in ("map50_95", "top1") if name in names), "map50_95")
+
+
+def reason(target: TargetResult) -> str:
+    """Return why a target is not passed, in one line; empty when it is."""
+    if target.message:
+        return target.message
+    missed = [verdict for verdict in target.verdicts if not verdict.passed]
+    return "; ".join(f"{verdict.gate.metric}: {verdict.text}" for verdict in missed)
+
+
+def _unit(name: str) -> str:
+    kind = METRICS.get(name.partition("/")[0])
+    if kind is None:
+        return "ms" if "_ms" in name else ""
+    return kind.unit
