@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import os
+import secrets
 import select
 import shutil
 import signal
 import subprocess
+import tempfile
 import threading
 import time
 from dataclasses import dataclass
@@ -25,9 +28,16 @@ MARKER = "EDGEBUILD_PROCESS"
 
 TAIL_BYTES = 4000
 
+LINE_BYTES = 1 << 16
+"""A longer line reaches the listener in pieces: a tool may print megabytes without a line end."""
+
 _live: dict[int, str] = {}
 _live_lock = threading.Lock()
 _stopping = threading.Event()
+
+
+class StartError(OSError):
+    """A command could not be started: absent, not executable, not a program, arguments too long."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -59,23 +69,25 @@ def capture(argv: Sequence[str], *, env: Mapping[str, str], timeout: float) -> C
     """Run a short command to its end and return what it printed.
 
     Raises:
-        FileNotFoundError: The executable is absent.
-        TimeoutError: It took longer than ``timeout`` seconds; its process group was killed.
+        StartError: It cannot be started.
+        TimeoutError: It took longer than ``timeout`` seconds; its process tree was killed.
     """
-    with subprocess.Popen(  # noqa: S603 - an argv, never a shell
-        list(argv),
-        env=dict(env),
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        start_new_session=True,
-    ) as process:
+    mark = _new_mark()
+    # A file, not a pipe: a daemon that the command leaves behind would keep a pipe open.
+    with tempfile.TemporaryFile() as sink:
+        process = _start(argv, env={**env, MARKER: mark}, cwd=None, stdout=sink.fileno())
+        late = False
         try:
-            data, _ = process.communicate(timeout=timeout)
-        except subprocess.TimeoutExpired as late:
-            _kill_tree(process.pid, "", signal.SIGKILL)
-            raise TimeoutError(f"{argv[0]} did not end within {timeout:g} s") from late
-        return Captured(exit_code=process.returncode, text=data.decode("utf-8", "replace"))
+            process.wait(timeout=timeout)
+        except subprocess.TimeoutExpired:
+            late = True
+        finally:
+            _kill_tree(process.pid, mark, signal.SIGKILL)
+            process.wait()
+        if late:
+            raise TimeoutError(f"{argv[0]} did not end within {timeout:g} s")
+        sink.seek(0)
+        return Captured(exit_code=process.returncode, text=sink.read().decode("utf-8", "replace"))
 
 
 def find_executable(name: str, env: Mapping[str, str]) -> str | None:
@@ -103,29 +115,22 @@ def execute(
         on_line: Called with each line of output, without its newline.
 
     Raises:
-        FileNotFoundError: The executable is absent.
-        PermissionError: It may not be executed.
+        StartError: It cannot be started.
+        OSError: The log cannot be written; the process was killed.
     """
     started = time.monotonic()
-    mark = f"{os.getpid()}-{time.monotonic_ns()}"
+    deadline = None if timeout is None else started + timeout
+    mark = _new_mark()
     with log.open("ab") as sink:
-        process = subprocess.Popen(  # noqa: S603 - an argv, never a shell
-            list(argv),
-            cwd=cwd,
-            env={**env, MARKER: mark},
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
+        process = _start(argv, cwd=cwd, env={**env, MARKER: mark}, stdout=subprocess.PIPE)
         with _registered(process.pid, mark):
-            deadline = None if timeout is None else started + timeout
-            timed_out = not _follow(process, sink, deadline, on_line)
-            if timed_out:
-                end_tree(process.pid, mark)
-            exit_code = process.wait()
-        # What it left behind in its group (a worker that outlived its parent) must not go on writing.
-        _kill_tree(process.pid, "", signal.SIGKILL)
+            try:
+                timed_out = _follow(process, mark, sink, deadline, on_line)
+            finally:
+                # Whatever happened, nothing of it goes on: not a worker that outlived its parent, not a
+                # daemon in a session of its own. Before the wait, so that the group's number is still ours.
+                _kill_tree(process.pid, mark, signal.SIGKILL)
+                exit_code = process.wait()
     return Execution(
         exit_code=exit_code,
         timed_out=timed_out and not _stopping.is_set(),
@@ -153,17 +158,6 @@ def stopping() -> bool:
     return _stopping.is_set()
 
 
-def end_tree(pid: int, mark: str) -> None:
-    """End a process group politely, then for certain."""
-    _kill_tree(pid, mark, signal.SIGTERM)
-    until = time.monotonic() + GRACE_SECONDS
-    while time.monotonic() < until:
-        if not _group_alive(pid):
-            return
-        time.sleep(0.02)
-    _kill_tree(pid, mark, signal.SIGKILL)
-
-
 def log_tail(log: Path, lines: int = 15) -> str:
     """Return the last lines of a log, for an error message."""
     try:
@@ -173,6 +167,28 @@ def log_tail(log: Path, lines: int = 15) -> str:
     except OSError:
         return ""
     return "\n".join(text.splitlines()[-lines:])
+
+
+def _new_mark() -> str:
+    return f"{os.getpid()}-{secrets.token_hex(8)}"
+
+
+def _start(
+    argv: Sequence[str], *, cwd: Path | None, env: Mapping[str, str], stdout: int
+) -> subprocess.Popen[bytes]:
+    try:
+        return subprocess.Popen(  # noqa: S603 - an argv, never a shell
+            list(argv),
+            cwd=cwd,
+            env=dict(env),
+            stdin=subprocess.DEVNULL,
+            stdout=stdout,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    except (OSError, ValueError) as error:  # ValueError: a NUL character in an argument
+        reason = error.strerror if isinstance(error, OSError) else str(error)
+        raise StartError(f"{argv[0]!r} cannot be started: {reason}") from error
 
 
 @contextlib.contextmanager
@@ -190,50 +206,48 @@ def _registered(pid: int, mark: str) -> Iterator[None]:
 
 def _follow(
     process: subprocess.Popen[bytes],
+    mark: str,
     sink: BinaryIO,
     deadline: float | None,
     on_line: Callable[[str], None] | None,
 ) -> bool:
-    """Copy output until the process ends; return False when the deadline came first.
+    """Copy output until the process ends or has had its grace; return whether the deadline came first.
 
     It waits for the process, not for the end of the pipe: a grandchild may keep the pipe open for ever.
     """
     assert process.stdout is not None  # noqa: S101 - we asked for a pipe
-    pipe = process.stdout.fileno()
+    pipe, pidfd = process.stdout.fileno(), os.pidfd_open(process.pid)
     os.set_blocking(pipe, False)
-    pidfd = os.pidfd_open(process.pid)
     lines = _Lines(on_line)
     poll = select.poll()
     poll.register(pipe, select.POLLIN | select.POLLHUP)
     poll.register(pidfd, select.POLLIN)
-    stop_sent = 0.0
+    late, give_up = False, math.inf
     try:
-        while True:
+        while time.monotonic() < give_up:
             ready = dict(poll.poll(_wait_ms(deadline)))
             if pipe in ready and not _drain(pipe, sink, lines):
                 poll.unregister(pipe)
             if pidfd in ready:
                 _drain(pipe, sink, lines)
                 lines.end()
-                return True
-            now = time.monotonic()
-            if deadline is not None and now >= deadline:
-                return False
-            if _stopping.is_set():
-                stop_sent = stop_sent or now
-                if now - stop_sent > GRACE_SECONDS:
-                    return False
+                break
+            if give_up == math.inf and _stopping.is_set():  # whoever asked for it has sent the signal
+                give_up = time.monotonic() + GRACE_SECONDS
+            elif give_up == math.inf and deadline is not None and time.monotonic() >= deadline:
+                late, deadline, give_up = True, None, time.monotonic() + GRACE_SECONDS
+                _kill_tree(process.pid, mark, signal.SIGTERM)
     finally:
         os.close(pidfd)
         process.stdout.close()
-        sink.flush()
+    return late
 
 
 def _wait_ms(deadline: float | None) -> int:
     # Wake up now and then even without a deadline: a stop may have been asked for by another thread.
     if deadline is None:
-        return 500
-    return max(0, min(500, int((deadline - time.monotonic()) * 1000) + 1))
+        return 200
+    return max(0, min(200, int((deadline - time.monotonic()) * 1000) + 1))
 
 
 def _drain(pipe: int, sink: BinaryIO, lines: _Lines) -> bool:
@@ -246,6 +260,7 @@ def _drain(pipe: int, sink: BinaryIO, lines: _Lines) -> bool:
         if not data:
             return False
         sink.write(data)
+        sink.flush()
         lines.feed(data)
     return True
 
@@ -264,6 +279,8 @@ class _Lines:
         for line in whole:
             if line:
                 self._listener(line.decode("utf-8", "replace"))
+        if len(self._rest) > LINE_BYTES:
+            self.end()
 
     def end(self) -> None:
         if self._rest and self._listener is not None:
@@ -271,27 +288,21 @@ class _Lines:
             self._rest = b""
 
 
-def _group_alive(pid: int) -> bool:
-    try:
-        os.killpg(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
-
-
 def _kill_tree(pid: int, mark: str, number: signal.Signals) -> None:
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(pid, number)
-    if mark:
-        for stray in _marked(mark):
+    for _ in range(10):  # one that forks while we look is found the next time
+        strays = list(_marked(mark))
+        for stray in strays:
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.kill(stray, number)
+        if not strays or number != signal.SIGKILL:
+            return
+        time.sleep(0.005)
 
 
 def _marked(mark: str) -> Iterator[int]:
-    """Yield processes that carry the marker but left the process group (they called setsid)."""
+    """Yield the processes that carry the marker, also those that left the process group (by setsid)."""
     wanted = f"{MARKER}={mark}".encode()
     for entry in os.scandir("/proc") if Path("/proc").is_dir() else ():
         if entry.name.isdigit() and int(entry.name) != os.getpid():
