@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from edgebuild.action import ActionKey, Artifact, Finding
-from edgebuild.digest import Digest, canonical_json, digest_text
+from edgebuild.digest import Digest, canonical_json, decode, digest_bytes, digest_text, encode
 from edgebuild.store import Store, store_error
 
 if TYPE_CHECKING:
@@ -62,12 +62,10 @@ class ActionCache:
         """Return the record of a key without looking at its blobs; a damaged record is put aside."""
         path = self._path(key)
         try:
-            text = path.read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError):
-            if path.exists():
-                self._put_aside(path)
+            data = path.read_bytes()
+        except OSError:  # absent, or not to be read now: a miss, which costs time only
             return None
-        record = _parse(text, key)
+        record = _parse(data, key)
         if record is None:
             self._put_aside(path)
         return record
@@ -82,7 +80,7 @@ class ActionCache:
         temporary = path.with_name(f".{secrets.token_hex(8)}")
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            temporary.write_text(_spell(record), encoding="utf-8")
+            temporary.write_bytes(encode(_spell(record)))
             temporary.rename(path)
         except OSError as error:
             with contextlib.suppress(OSError):
@@ -114,12 +112,12 @@ def _spell(record: Record) -> str:
     return f"{text}\n{digest_text(text)}\n"
 
 
-def _parse(text: str, key: ActionKey) -> Record | None:
-    body, _, seal = text.rstrip("\n").rpartition("\n")
-    if not body or seal != digest_text(body):
+def _parse(data: bytes, key: ActionKey) -> Record | None:
+    body, _, seal = data.rstrip(b"\n").rpartition(b"\n")
+    if not body or seal != digest_bytes(body).encode():
         return None
     try:
-        row = json.loads(body)
+        row = json.loads(decode(body))
         if row["schema"] != RECORD_SCHEMA or row["key"] != key:
             return None
         return Record(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from typing import TYPE_CHECKING, Any, NewType
 
 if TYPE_CHECKING:
@@ -14,6 +15,7 @@ Digest = NewType("Digest", str)
 """``sha256:`` and 64 lower-case hexadecimal digits: the algorithm is part of the value."""
 
 PREFIX = "sha256:"
+_DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 CHUNK = 1 << 20
 
 
@@ -24,7 +26,21 @@ def digest_bytes(data: bytes) -> Digest:
 
 def digest_text(text: str) -> Digest:
     """Return the digest of a text as UTF-8."""
-    return digest_bytes(text.encode("utf-8"))
+    return digest_bytes(encode(text))
+
+
+def encode(text: str) -> bytes:
+    """Return a text as UTF-8; what Python makes of a file name that is not UTF-8 has a spelling too."""
+    return text.encode("utf-8", "surrogatepass")
+
+
+def decode(data: bytes) -> str:
+    """Return the text that :func:`encode` made bytes of.
+
+    Raises:
+        UnicodeDecodeError: It made no such bytes.
+    """
+    return data.decode("utf-8", "surrogatepass")
 
 
 def digest_file(path: Path | str) -> Digest:
@@ -53,6 +69,11 @@ def digest_tree(entries: Iterable[tuple[str, Digest]]) -> Digest:
     Names count: two files that swap names are another tree.
     """
     return digest_document(sorted(entries))
+
+
+def is_digest(value: object) -> bool:
+    """Return whether a value read from a file is spelled like a digest."""
+    return isinstance(value, str) and _DIGEST.fullmatch(value) is not None
 
 
 def short(digest: str, length: int = 12) -> str:

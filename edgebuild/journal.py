@@ -6,6 +6,7 @@ line is skipped. It decides nothing: it only lets explanations say what is diffe
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import threading
@@ -24,15 +25,13 @@ class Journal:
         self._path = path
         self._lock = threading.Lock()
         self._keys: dict[str, str] = {}
-        lines = 0
-        for line in _lines(path):
-            lines += 1
-            try:
-                action, key = json.loads(line)
-            except ValueError:
-                continue
-            self._keys[action] = key
-        if lines > 4 * len(self._keys) + 1000:
+        lines = _lines(path)
+        self._torn = bool(lines.pop())
+        for line in lines:
+            row = _row(line)
+            if row is not None:
+                self._keys[row[0]] = row[1]
+        if len(lines) > 4 * len(self._keys) + 1000:
             self._compact()
 
     def last(self, action: str) -> ActionKey | None:
@@ -49,21 +48,33 @@ class Journal:
             self._path.parent.mkdir(parents=True, exist_ok=True)
             fd = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
             try:
-                os.write(fd, _line(action, key))
+                os.write(fd, (b"\n" if self._torn else b"") + _line(action, key))
+                self._torn = False
             finally:
                 os.close(fd)
 
     def _compact(self) -> None:
         temporary = self._path.with_name(f"{self._path.name}.{os.getpid()}")
-        temporary.write_bytes(b"".join(_line(action, key) for action, key in self._keys.items()))
-        temporary.replace(self._path)
+        with contextlib.suppress(OSError):  # it is only shorter afterwards
+            temporary.write_bytes(b"".join(_line(action, key) for action, key in self._keys.items()))
+            temporary.replace(self._path)
+            self._torn = False
 
 
-def _lines(path: Path) -> list[str]:
+def _lines(path: Path) -> list[bytes]:
+    """Return the lines; the last one is what follows the last line end: empty, or torn."""
     try:
-        return path.read_bytes().decode("utf-8", "replace").splitlines()
+        return path.read_bytes().split(b"\n")
     except OSError:
-        return []
+        return [b""]
+
+
+def _row(line: bytes) -> tuple[str, str] | None:
+    try:
+        action, key = json.loads(line)
+    except (ValueError, TypeError):
+        return None
+    return (action, key) if isinstance(action, str) and isinstance(key, str) else None
 
 
 def _line(action: str, key: str) -> bytes:

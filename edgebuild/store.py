@@ -12,12 +12,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgebuild.action import Artifact
-from edgebuild.digest import PREFIX, Digest, digest_tree
+from edgebuild.digest import PREFIX, Digest, digest_file, digest_tree
 from edgebuild.errors import StoreError
-from edgebuild.memo import Memo, signature
+from edgebuild.lock import held, held_if_free, never
+from edgebuild.memo import Memo
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 FICLONE = 0x40049409
 """Linux ioctl that makes a copy share its blocks until one side is written (reflink)."""
@@ -52,8 +53,7 @@ class Store:
             return False
         except OSError as error:
             raise StoreError(f"{path}: cannot be read: {error.strerror}") from error
-        self._quarantine(path)
-        return False
+        return self._quarantine(path, digest)
 
     def has_artifact(self, artifact: Artifact) -> bool:
         """Return whether every blob of a file or tree is here and sound."""
@@ -74,10 +74,8 @@ class Store:
                 return
             target.parent.mkdir(parents=True, exist_ok=True)
             self._move_in(path, target)
-            stat = target.stat()
         except OSError as error:
             raise store_error(error, self.root) from error
-        self.memo.remember(str(target), signature(stat), digest)
 
     def _move_in(self, path: Path, target: Path) -> None:
         temporary = target.with_name(f".{secrets.token_hex(8)}")
@@ -119,7 +117,10 @@ class Store:
 
     def _put(self, digest: Digest, place: Path, *, link: bool) -> None:
         source = self.blob(digest)
+        if place.is_dir() and not place.is_symlink():
+            remove_tree(place)
         if link:
+            place.unlink(missing_ok=True)
             place.symlink_to(source)
             return
         temporary = place.with_name(f".{place.name}.{secrets.token_hex(4)}")
@@ -131,79 +132,82 @@ class Store:
                 temporary.unlink()
             raise
 
-    def _quarantine(self, path: Path) -> None:
+    def _quarantine(self, path: Path, digest: Digest) -> bool:
+        """Put a bad blob aside; return whether another process had put a good one there meanwhile."""
         place = self.root / "quarantine" / f"{path.parent.name}{path.name}.{secrets.token_hex(4)}"
-        with contextlib.suppress(OSError):
+        try:
             place.parent.mkdir(parents=True, exist_ok=True)
             path.rename(place)
+            if digest_file(place) == digest:
+                place.rename(path)
+                return True
+        except OSError:
+            return False  # it cannot be moved: whoever replaces it will say so
+        return False
 
     @contextlib.contextmanager
     def scratch(self) -> Iterator[Path]:
         """Give an empty directory that is removed afterwards; leftovers of killed runs are removed too."""
-        folder = self.root / "scratch" / secrets.token_hex(8)
-        try:
-            folder.mkdir(parents=True)
-            lock = os.open(folder.with_suffix(".lock"), os.O_RDWR | os.O_CREAT, 0o644)
-        except OSError as error:
-            raise store_error(error, self.root) from error
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            yield folder
-        finally:
-            remove_tree(folder)
-            with contextlib.suppress(OSError):
-                folder.with_suffix(".lock").unlink()
-            os.close(lock)
+        lock = self.root / "scratch" / f"{secrets.token_hex(8)}.lock"
+        # Held before the directory is there, so that no sweep can take the directory for a dead one.
+        with self._held(lock, shared=False, give_up=never):
+            folder = lock.with_suffix("")
+            try:
+                folder.mkdir()
+            except OSError as error:
+                raise store_error(error, self.root) from error
+            try:
+                yield folder
+            finally:
+                _remove_scratch(lock)
 
     def sweep(self) -> None:
         """Remove scratch directories whose owner is gone (its lock is free)."""
         with contextlib.suppress(OSError):
-            for entry in list(os.scandir(self.root / "scratch")):
-                if entry.name.endswith(".lock"):
-                    _sweep_one(Path(entry.path))
+            for lock in list((self.root / "scratch").glob("*.lock")):
+                with contextlib.suppress(OSError), held_if_free(lock) as free:
+                    if free:
+                        _remove_scratch(lock)
 
     @contextlib.contextmanager
-    def lock(self, name: str) -> Iterator[None]:
-        """Hold a lock between threads and processes; the kernel frees it when its holder dies."""
+    def lock(self, name: str, *, give_up: Callable[[], bool] = never) -> Iterator[None]:
+        """Hold a lock between threads and processes.
+
+        Args:
+            name: Of the lock.
+            give_up: Asked now and then while waiting; true ends the wait.
+
+        Raises:
+            GaveUpError: ``give_up`` said so.
+            StoreError: The store cannot be written.
+        """
         path = self.root / "locks" / name
-        descriptor = self._acquire(path)
-        try:
-            yield
-        finally:
-            # Unlinked while held: whoever waits on this inode sees that the name is gone and starts anew.
-            with contextlib.suppress(OSError):
-                path.unlink()
-            os.close(descriptor)
+        with self._held(path, shared=False, give_up=give_up):
+            try:
+                yield
+            finally:
+                with contextlib.suppress(OSError):
+                    path.unlink()
 
     @contextlib.contextmanager
-    def turn(self, *, exclusive: bool) -> Iterator[None]:
-        """Share the machine with other actions, or have it alone (a measurement does)."""
-        path = self.root / "locks" / "machine"
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
-        except OSError as error:
-            raise store_error(error, self.root) from error
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX if exclusive else fcntl.LOCK_SH)
-            yield
-        finally:
-            os.close(descriptor)
+    def turn(self, *, exclusive: bool, give_up: Callable[[], bool] = never) -> Iterator[None]:
+        """Share the machine with other actions, or have it alone (a measurement does).
 
-    def _acquire(self, path: Path) -> int:
-        while True:
+        Raises:
+            GaveUpError: ``give_up`` said so.
+            StoreError: The store cannot be written.
+        """
+        with self._held(self.root / "locks" / "machine", shared=not exclusive, give_up=give_up):
+            yield
+
+    @contextlib.contextmanager
+    def _held(self, path: Path, *, shared: bool, give_up: Callable[[], bool]) -> Iterator[None]:
+        with contextlib.ExitStack() as stack:
             try:
-                path.parent.mkdir(parents=True, exist_ok=True)
-                descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+                stack.enter_context(held(path, shared=shared, give_up=give_up))
             except OSError as error:
                 raise store_error(error, self.root) from error
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
-            try:
-                if path.stat().st_ino == os.fstat(descriptor).st_ino:
-                    return descriptor
-            except FileNotFoundError:
-                pass
-            os.close(descriptor)
+            yield
 
 
 def store_error(error: OSError, place: Path) -> StoreError:
@@ -229,14 +233,17 @@ def copy_file(source: Path, target: Path) -> None:
 
 
 def remove_tree(folder: Path) -> None:
-    """Remove a directory tree, read-only directories too; what cannot go is left for a later sweep."""
-
-    def retry(_: object, name: str, __: object) -> None:
+    """Remove a directory tree, also what is read-only in it; what cannot go stays, for a later sweep."""
+    shutil.rmtree(folder, ignore_errors=True)
+    if folder.is_dir():
         with contextlib.suppress(OSError):
-            Path(name).parent.chmod(0o700)
-            Path(name).unlink()
-
-    shutil.rmtree(folder, onerror=retry)
+            folder.chmod(0o700)
+        for parent, names, _ in os.walk(folder):
+            for path in (Path(parent, name) for name in names):
+                if not path.is_symlink():
+                    with contextlib.suppress(OSError):
+                        path.chmod(0o700)
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def tree_artifact(role: str, entries: list[tuple[str, Digest, int]]) -> Artifact:
@@ -267,14 +274,10 @@ def _replace_tree(target: Path, artifact: Artifact) -> None:
         target.mkdir(parents=True)
 
 
-def _sweep_one(lock: Path) -> None:
-    descriptor = os.open(lock, os.O_RDWR)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        return
-    else:
-        remove_tree(lock.with_suffix(""))
-        lock.unlink(missing_ok=True)
-    finally:
-        os.close(descriptor)
+def _remove_scratch(lock: Path) -> None:
+    """Remove a scratch directory and then its lock; the lock stays as long as something is left to sweep."""
+    folder = lock.with_suffix("")
+    remove_tree(folder)
+    if not folder.exists():
+        with contextlib.suppress(OSError):
+            lock.unlink()
