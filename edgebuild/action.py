@@ -294,7 +294,7 @@ def key_document(
         "schema": KEY_SCHEMA,
         "step": action.step,
         "argv": list(action.argv),
-        "env": {**dict(action.env), **dict(env)},
+        "env": {**dict(env), **dict(action.env)},  # in the order in which the process gets them
         "inputs": {i.role: [_name(i), inputs[i.role]] for i in action.inputs},
         "outputs": {o.role: [o.path, o.tree, o.magic] for o in action.outputs},
         "files": {path: digest_text(text) for path, text in action.files},

@@ -19,15 +19,23 @@ if TYPE_CHECKING:
     from edgebuild.store import Store
 
 
-def check_log(action: Action, log: Path) -> None:
+def read_log(log: Path, start: int = 0) -> str:
+    """Return what a process said, from a byte of its log on: earlier attempts and our own lines left out."""
+    with log.open("rb") as stream:
+        stream.seek(start)
+        return stream.read().decode("utf-8", "replace").replace("\r\n", "\n").replace("\r", "\n")
+
+
+def check_log(action: Action, text: str) -> None:
     """Check what the toolchain says a good log has and lacks.
+
+    Args:
+        action: The action.
+        text: What its process said.
 
     Raises:
         StepError: The log contradicts success; the exit code alone is not proof.
     """
-    if not (action.success.log_has or action.success.log_lacks):
-        return
-    text = log.read_text(encoding="utf-8", errors="replace")
     for pattern in action.success.log_has:
         if not re.search(pattern, text, re.MULTILINE):
             raise StepError(f"{action.id}: exited 0, but its log has no line matching {pattern!r}")
@@ -37,11 +45,9 @@ def check_log(action: Action, log: Path) -> None:
             raise StepError(f"{action.id}: exited 0, but its log says {match.group(0)!r}")
 
 
-def find(rules: Sequence[LogRule], log: Path) -> tuple[Finding, ...]:
+def find(rules: Sequence[LogRule], text: str) -> tuple[Finding, ...]:
     """Return what the toolchain's rules find in a log, each rule once, with the first matching line."""
-    if not rules:
-        return ()
-    lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
+    lines = text.split("\n") if rules else []
     found = []
     for rule in rules:
         pattern = re.compile(rule.pattern)
@@ -59,17 +65,19 @@ def collect_outputs(action: Action, scratch: Path, store: Store) -> tuple[Artifa
         StoreError: The store cannot take it.
     """
     for output in action.outputs:
-        _check(action, output, scratch / "out" / output.path)
+        _check(action, output, scratch / "out")
     return tuple(_adopt(output, scratch / "out" / output.path, store) for output in action.outputs)
 
 
-def _check(action: Action, output: Output, path: Path) -> None:
+def _check(action: Action, output: Output, root: Path) -> None:
     what = f"{action.id}: exited 0, but its output {output.path!r}"
-    if path.is_symlink():
-        raise StepError(f"{what} is a symbolic link")
+    path = root / output.path
+    # A link anywhere on the way would let a tool hand us files that are not its own.
+    links = [p for p in (path, *path.parents) if p.is_relative_to(root) and p.is_symlink()]
+    if links:
+        raise StepError(f"{what} is a symbolic link ({links[0].name})")
     if output.tree:
-        if not path.is_dir() or not any(path.iterdir()):
-            raise StepError(f"{what} is not a directory with files in it")
+        _check_tree(what, path)
         return
     if not path.is_file():
         raise StepError(f"{what} was not made")
@@ -84,6 +92,18 @@ def _check(action: Action, output: Output, path: Path) -> None:
         )
 
 
+def _check_tree(what: str, path: Path) -> None:
+    if not path.is_dir():
+        raise StepError(f"{what} was not made, or is not a directory")
+    found = [p for p in sorted(path.rglob("*")) if p.is_symlink() or not p.is_dir()]
+    strange = next((p for p in found if p.is_symlink() or not p.is_file()), None)
+    if strange is not None:
+        name = strange.relative_to(path).as_posix()
+        raise StepError(f"{what} holds {name!r}, which is a link or no regular file")
+    if not found:
+        raise StepError(f"{what} is a directory without files")
+
+
 def _adopt(output: Output, path: Path, store: Store) -> Artifact:
     if not output.tree:
         digest, size = _adopt_file(path, store)
@@ -91,7 +111,7 @@ def _adopt(output: Output, path: Path, store: Store) -> Artifact:
     rows = [
         (name.relative_to(path).as_posix(), *_adopt_file(name, store))
         for name in sorted(path.rglob("*"))
-        if name.is_file() and not name.is_symlink()
+        if name.is_file()
     ]
     return tree_artifact(output.role, rows)
 

@@ -104,7 +104,7 @@ def _bring(
         # A bug of ours: doit would swallow it with its traceback, and the run would look unfinished.
         failures.append(error)
         raise
-    if results[action.id].artifacts:
+    if _succeeded(results[action.id]):
         return True
     return TaskFailed(f"{action.id} failed", report=False)
 
@@ -116,14 +116,18 @@ def _task(spec: dict[str, Any]) -> Any:
 
 
 def _not_started(action: Action, results: Mapping[str, ActionResult]) -> ActionResult:
-    bad = next((n for n in action.needs if n in results and not results[n].artifacts), "")
+    bad = next((n for n in action.needs if n in results and not _succeeded(results[n])), "")
     if stopping():
         why = "the run was stopped"
     elif bad:
-        why = f"it needs {bad}, which {results[bad].outcome}"
+        why = f"it needs {bad}, which {'failed' if results[bad].outcome is Outcome.FAILED else 'was skipped'}"
     else:
         why = "not started: another action failed (-k goes on with what does not depend on it)"
     return ActionResult(id=action.id, outcome=Outcome.SKIPPED, message=why)
+
+
+def _succeeded(result: ActionResult) -> bool:
+    return result.outcome not in {Outcome.FAILED, Outcome.SKIPPED}
 
 
 class _MemoryState:

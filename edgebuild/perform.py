@@ -3,31 +3,31 @@
 from __future__ import annotations
 
 import contextlib
-import shlex
-import sys
-from dataclasses import dataclass, field
-from pathlib import Path
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
-from edgebuild import protocol
-from edgebuild.action import ActionKey, ActionResult, Outcome, Reason, action_key, key_document
+from edgebuild.action import ActionKey, ActionResult, Finding, Outcome, Reason, action_key, key_document
+from edgebuild.attempt import Attempted, attempt, crashed, failed, is_own
 from edgebuild.cache import ActionCache, Record
-from edgebuild.collect import check_log, collect_outputs, find
+from edgebuild.collect import check_log, collect_outputs, find, read_log
 from edgebuild.digest import canonical_json
-from edgebuild.errors import EdgebuildError, StepError, StepTimeoutError, ToolchainMissingError
-from edgebuild.execute import Execution, execute, log_tail, stopping
+from edgebuild.errors import EdgebuildError, StepError
+from edgebuild.execute import stopping
+from edgebuild.lock import GaveUpError
 from edgebuild.place import Inputs, changed_input, place_inputs, read_inputs
 from edgebuild.store import remove_tree, store_error
 from edgebuild.why import reasons
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+    from pathlib import Path
 
-    from edgebuild.action import Action
+    from edgebuild.action import Action, Artifact
     from edgebuild.journal import Journal
     from edgebuild.memo import Memo
 
-PACKAGE_PARENT = str(Path(__file__).resolve().parent.parent)
+LAID_OUT = frozenset({"in", "aux", "out", "tmp"})
+"""What of a resumable action's directory is made anew for every attempt."""
 
 TOOLS_FILE = "tools.json"
 """Rendered file (below ``aux/``) that perform fills with the identities of the action's tools."""
@@ -134,160 +134,145 @@ def perform(action: Action, upstream: Mapping[str, ActionResult], context: Conte
         upstream: Results of the actions it needs, all of them successful.
         context: What the run shares.
     """
-    result = _perform(action, upstream, context)
+    try:
+        result = _perform(action, upstream, context)
+    except Exception as bug:  # noqa: BLE001 - a bug of ours must not look like a skipped action
+        log = log_path(action, context)
+        result = crashed(action, bug, log, _relative(log, context))
     context.listener.finished(result)
     return result
 
 
 def _perform(action: Action, upstream: Mapping[str, ActionResult], context: Context) -> ActionResult:
     if stopping():
-        return _skipped(action, "the run was stopped")
+        return _skipped(action)
     key: ActionKey | None = None
     try:
         prepared = prepare(action, upstream, context)
         key = prepared.key
-        found = None if action.id in context.force else find_result(action, prepared, context)
+        found = _known(action, prepared, context)
         if found is None:
-            with context.cache.store.lock(f"{key[:32]}"):
+            with context.cache.store.lock(key[:32], give_up=stopping):
                 # Whoever held the lock may have done the same work meanwhile, in this run or another.
-                found = None if action.id in context.force else find_result(action, prepared, context)
-                if found is None:
-                    found = _run(action, upstream, prepared, context)
-        context.journal.note(action.id, key)
-    except EdgebuildError as error:
-        return _failed(action, key, error, context)
-    except OSError as error:
-        return _failed(action, key, store_error(error, context.folder), context)
+                found = _known(action, prepared, context) or _run(action, upstream, prepared, context)
+        if found.outcome is not Outcome.FAILED:
+            context.journal.note(action.id, key)
+    except GaveUpError:
+        return _skipped(action)
+    except (EdgebuildError, OSError) as error:
+        return replace(failed(action, _as_error(error, context)), key=key)
     return found
+
+
+def _known(action: Action, prepared: Prepared, context: Context) -> ActionResult | None:
+    return None if action.id in context.force else find_result(action, prepared, context)
 
 
 def _run(
     action: Action, upstream: Mapping[str, ActionResult], prepared: Prepared, context: Context
 ) -> ActionResult:
-    why = (
-        (Reason(kind="forced", what="--force"),)
-        if action.id in context.force
-        else _why_run(action, prepared, context)
-    )
-    context.listener.started(action)
+    why = _why_run(action, prepared, context)
     log = log_path(action, context)
-    with _turn(action, context), _scratch(action, prepared.key, context) as scratch:
-        own = is_own(action)
-        place_inputs(action, upstream, context.cache.store, scratch, link=own)
-        _write_tools(action, scratch, context)
-        execution = _attempt(action, scratch, log, context)
-        check_log(action, log)
-        changed = changed_input(action, prepared.inputs, context.memo)
-        if changed:
-            raise StepError(
-                f"{action.id}: {changed} changed while the step read it; its result was discarded",
-                hint="run again when nothing writes to that file",
-            )
-        artifacts = collect_outputs(action, scratch, context.cache.store)
-        findings = find(action.findings, log)
-        context.cache.record(
-            Record(
-                key=prepared.key,
-                artifacts=artifacts,
-                findings=findings,
-                document=prepared.document,
-                trees=prepared.inputs.trees,
-                seconds=execution.seconds,
-            )
-        )
+    log.unlink(missing_ok=True)
+    try:
+        with (
+            context.cache.store.turn(exclusive=action.machine, give_up=stopping),
+            _scratch(action, prepared.key, context) as scratch,
+        ):
+            context.listener.started(action)
+            done = _attempt(action, upstream, scratch, context)
+            record = _record(action, prepared, done, scratch, context)
+    except (EdgebuildError, OSError) as error:
+        wrong = _as_error(error, context)
+        return replace(failed(action, wrong, log, _relative(log, context)), key=prepared.key, why=why)
     return ActionResult(
         id=action.id,
         outcome=Outcome.RAN,
         key=prepared.key,
-        artifacts=artifacts,
-        findings=findings,
-        seconds=execution.seconds,
+        artifacts=record.artifacts,
+        findings=record.findings,
+        seconds=done.seconds,
         log=_relative(log, context),
         why=why,
     )
 
 
+def _attempt(
+    action: Action, upstream: Mapping[str, ActionResult], scratch: Path, context: Context
+) -> Attempted:
+    def lay_out() -> None:
+        for child in scratch.iterdir():
+            if child.name in LAID_OUT or not action.resumable:
+                remove_tree(child) if child.is_dir() and not child.is_symlink() else child.unlink()
+        place_inputs(action, upstream, context.cache.store, scratch, link=is_own(action))
+        _write_tools(action, scratch, context)
+
+    return attempt(
+        action,
+        scratch=scratch,
+        log=log_path(action, context),
+        environ=context.environ,
+        lay_out=lay_out,
+        progress=lambda text: context.listener.progressed(action, text),
+    )
+
+
+def _record(action: Action, prepared: Prepared, done: Attempted, scratch: Path, context: Context) -> Record:
+    """Prove that an action did what it says, keep what it left, and write the record last of all.
+
+    Raises:
+        StepError: Its log or an output contradicts success, or an input changed meanwhile.
+        StoreError: The store cannot take it.
+    """
+    text = read_log(log_path(action, context), done.said)
+    check_log(action, text)
+    changed = changed_input(action, prepared.inputs, context.memo)
+    if changed:
+        raise StepError(
+            f"{action.id}: {changed} changed while the step read it; its result was discarded",
+            hint="run again when nothing writes to that file",
+        )
+    artifacts = collect_outputs(action, scratch, context.cache.store)
+    record = Record(
+        key=prepared.key,
+        artifacts=artifacts,
+        findings=(*find(action.findings, text), *_other_bytes(action, prepared, artifacts, context)),
+        document=prepared.document,
+        trees=prepared.inputs.trees,
+        seconds=done.seconds,
+    )
+    context.cache.record(record)
+    return record
+
+
+def _other_bytes(
+    action: Action, prepared: Prepared, artifacts: tuple[Artifact, ...], context: Context
+) -> Iterator[Finding]:
+    """Yield a finding when an equal action once left other bytes: the step is not reproducible."""
+    before = context.cache.peek(prepared.key)
+    if before is None or action.machine:  # no two measurements are equal
+        return
+    changed = [new.role for new, old in zip(artifacts, before.artifacts, strict=True) if new != old]
+    if changed:
+        yield Finding(
+            id="not-reproducible",
+            level="note",
+            message=f"{action.id}: {', '.join(changed)} came out different from an equal earlier run",
+            hint="the key holds everything declared; something undeclared, or chance, changes the bytes",
+        )
+
+
+def _as_error(error: EdgebuildError | OSError, context: Context) -> EdgebuildError:
+    return error if isinstance(error, EdgebuildError) else store_error(error, context.folder)
+
+
 def _why_run(action: Action, prepared: Prepared, context: Context) -> tuple[Reason, ...]:
+    if action.id in context.force:
+        return (Reason(kind="forced", what="--force"),)
     why = explain(action, prepared, context)
     if any(reason.kind == "unchanged" for reason in why):
         return (Reason(kind="output", what="its stored output is missing or was damaged"),)
     return why
-
-
-def _attempt(action: Action, scratch: Path, log: Path, context: Context) -> Execution:
-    """Run the process, again when the toolchain is known to need it.
-
-    Raises:
-        StepError: The last attempt failed.
-    """
-    log.parent.mkdir(parents=True, exist_ok=True)
-    log.write_text(f"# {action.id}\n# {shlex.join(action.argv)}\n", encoding="utf-8")
-    execution = _start(action, scratch, log, context)
-    for _ in range(action.retries):
-        if execution.exit_code == 0 or execution.timed_out or execution.interrupted:
-            break
-        with log.open("a", encoding="utf-8") as stream:
-            stream.write(f"# exit {execution.exit_code}: trying again\n")
-        execution = _start(action, scratch, log, context)
-    if execution.exit_code == 0 and not execution.timed_out:
-        return execution
-    raise _failure(action, execution, log, context)
-
-
-def _start(action: Action, scratch: Path, log: Path, context: Context) -> Execution:
-    def on_line(line: str) -> None:
-        if line.startswith(protocol.PROGRESS_PREFIX):
-            context.listener.progressed(action, line.removeprefix(protocol.PROGRESS_PREFIX))
-
-    argv = [sys.executable, *action.argv[1:]] if action.argv[0] == "python" else list(action.argv)
-    try:
-        return execute(
-            argv,
-            cwd=scratch,
-            env=environment(action, scratch, context.environ),
-            log=log,
-            timeout=action.timeout,
-            on_line=on_line if is_own(action) else None,
-        )
-    except (FileNotFoundError, PermissionError) as error:
-        raise ToolchainMissingError(
-            f"{action.id}: {argv[0]!r} cannot be started: {error.strerror}",
-            hint="`edgebuild doctor` shows what was looked for and how to get it",
-        ) from error
-
-
-def environment(action: Action, scratch: Path, environ: Mapping[str, str]) -> dict[str, str]:
-    """Return the whole environment of an action's process.
-
-    It starts from nothing: a home and a temporary directory inside the scratch directory, fixed locale,
-    time zone and hash seed; then what the action declares. ``PATH`` is the caller's, and not in the key:
-    which tool it finds is, through the tool's identity.
-    """
-    temporary = scratch / "tmp"
-    temporary.mkdir(exist_ok=True)
-    env = {
-        "PATH": environ.get("PATH", "/usr/local/bin:/usr/bin:/bin"),
-        "HOME": str(scratch / "tmp"),
-        "TMPDIR": str(temporary),
-        "LANG": "C.UTF-8",
-        "LC_ALL": "C.UTF-8",
-        "TZ": "UTC",
-        "SOURCE_DATE_EPOCH": "315532800",
-        "PYTHONHASHSEED": "0",
-        "NO_COLOR": "1",
-    }
-    if is_own(action):
-        # Found wherever edgebuild itself was imported from, and never shadowed by a file in scratch.
-        env |= {"PYTHONPATH": PACKAGE_PARENT, "PYTHONSAFEPATH": "1", "PYTHONUNBUFFERED": "1"}
-        env |= {"YOLO_AUTOINSTALL": "false", "YOLO_OFFLINE": "true", "YOLO_CONFIG_DIR": str(temporary)}
-        env |= {"ORT_DISABLE_TELEMETRY": "1"}
-    env |= {name: environ[name] for name in action.env_pass if name in environ}
-    return env | dict(action.env)
-
-
-def is_own(action: Action) -> bool:
-    """Whether the action is one of edgebuild's own step programs."""
-    return action.argv[:2] == ("python", "-m") and action.argv[2].startswith("edgebuild.")
 
 
 def log_path(action: Action, context: Context) -> Path:
@@ -295,51 +280,8 @@ def log_path(action: Action, context: Context) -> Path:
     return context.folder / "logs" / f"{action.id.replace('/', '.')}.log"
 
 
-def _failure(action: Action, execution: Execution, log: Path, context: Context) -> EdgebuildError:
-    place = _relative(log, context)
-    if execution.interrupted:
-        return StepError(f"{action.id}: stopped; nothing of it was kept")
-    if execution.timed_out:
-        return StepTimeoutError(
-            f"{action.id}: killed after its limit of {action.timeout:g} s",
-            hint=f"raise `timeout:` of the target if the tool needs longer; its log: {place}",
-        )
-    said = _own_words(action, log)
-    if is_own(action) and execution.exit_code == protocol.EXIT_MISSING:
-        return ToolchainMissingError(f"{action.id}: {said or 'a package is missing'}")
-    how = (
-        f"killed by signal {-execution.exit_code}"
-        if execution.exit_code < 0
-        else f"exit code {execution.exit_code}"
-    )
-    if said:
-        return StepError(f"{action.id}: {said}", hint=f"log: {place}")
-    tail = log_tail(log)
-    return StepError(f"{action.id}: {shlex.join(action.argv[:3])} ...: {how}", hint=f"log: {place}\n{tail}")
-
-
-def _own_words(action: Action, log: Path) -> str:
-    """Return the error line of one of our own steps."""
-    if not is_own(action):
-        return ""
-    lines = [line for line in log_tail(log, 40).splitlines() if line.startswith(protocol.ERROR_PREFIX)]
-    return lines[-1].removeprefix(protocol.ERROR_PREFIX) if lines else ""
-
-
-def _failed(action: Action, key: ActionKey | None, error: EdgebuildError, context: Context) -> ActionResult:
-    log = log_path(action, context)
-    return ActionResult(
-        id=action.id,
-        outcome=Outcome.FAILED,
-        key=key,
-        message=str(error),
-        log=_relative(log, context) if log.exists() else "",
-        exit_code=error.exit_code,
-    )
-
-
-def _skipped(action: Action, why: str) -> ActionResult:
-    return ActionResult(id=action.id, outcome=Outcome.SKIPPED, message=why)
+def _skipped(action: Action) -> ActionResult:
+    return ActionResult(id=action.id, outcome=Outcome.SKIPPED, message="the run was stopped")
 
 
 def _write_tools(action: Action, scratch: Path, context: Context) -> None:
@@ -357,19 +299,9 @@ def _scratch(action: Action, key: ActionKey, context: Context) -> Iterator[Path]
             yield folder
         return
     folder = context.folder / "resume" / key
-    for name in ("in", "aux", "out", "tmp"):
-        if (folder / name).exists():
-            remove_tree(folder / name)
     folder.mkdir(parents=True, exist_ok=True)
     yield folder
-    remove_tree(folder)
-
-
-@contextlib.contextmanager
-def _turn(action: Action, context: Context) -> Iterator[None]:
-    """Let a measurement run alone on this machine; everything else may run side by side."""
-    with context.cache.store.turn(exclusive=action.machine):
-        yield
+    remove_tree(folder)  # only when nothing went wrong: an error is raised where the directory is used
 
 
 def _relative(path: Path, context: Context) -> str:

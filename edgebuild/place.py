@@ -98,7 +98,7 @@ def place_inputs(
     for name, text in action.files:
         place = scratch / "aux" / name
         place.parent.mkdir(parents=True, exist_ok=True)
-        place.write_text(text, encoding="utf-8")
+        place.write_text(text, encoding="utf-8", errors="surrogateescape")
     for output in action.outputs:
         (scratch / "out" / output.path).parent.mkdir(parents=True, exist_ok=True)
 

@@ -1,0 +1,206 @@
+"""The process of an action: its environment, its log, further attempts, and what to say when it fails."""
+
+from __future__ import annotations
+
+import contextlib
+import shlex
+import signal
+import sys
+import traceback
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from edgebuild import protocol
+from edgebuild.action import ActionResult, Outcome
+from edgebuild.collect import find, read_log
+from edgebuild.errors import EdgebuildError, StepError, StepTimeoutError, ToolchainMissingError
+from edgebuild.execute import Execution, StartError, execute, log_tail
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from edgebuild.action import Action, Finding
+
+PACKAGE_PARENT = str(Path(__file__).resolve().parent.parent)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Attempted:
+    """The attempt that succeeded.
+
+    Attributes:
+        seconds: Its wall time.
+        said: Where its own output starts in the log, in bytes.
+    """
+
+    seconds: float
+    said: int
+
+
+def attempt(
+    action: Action,
+    *,
+    scratch: Path,
+    log: Path,
+    environ: Mapping[str, str],
+    lay_out: Callable[[], None],
+    progress: Callable[[str], None],
+) -> Attempted:
+    """Run an action's process, again when the toolchain is known to need it.
+
+    Args:
+        action: The action.
+        scratch: Its directory.
+        log: Its log; started anew.
+        environ: The caller's environment.
+        lay_out: Makes the scratch directory what it has to be before an attempt.
+        progress: Called with what one of our own steps says of how far it is.
+
+    Raises:
+        StepError: The last attempt failed.
+        ToolchainMissingError: The process cannot be started, or a package is missing.
+    """
+    log.parent.mkdir(parents=True, exist_ok=True)
+    log.write_text(f"# {action.id}\n# {shlex.join(action.argv)}\n", encoding="utf-8", errors="replace")
+    for left in reversed(range(action.retries + 1)):
+        lay_out()
+        said = log.stat().st_size
+        execution = _start(action, scratch, log, environ, progress)
+        ended = execution.timed_out or execution.interrupted
+        if execution.exit_code == 0 and not ended:
+            return Attempted(seconds=execution.seconds, said=said)
+        if ended or not left:
+            raise failure(action, execution, log)
+        with log.open("a", encoding="utf-8") as stream:
+            stream.write(f"# {_how(execution)}: trying again\n")
+    raise AssertionError("unreachable: the last attempt returns or raises")
+
+
+def _start(
+    action: Action,
+    scratch: Path,
+    log: Path,
+    environ: Mapping[str, str],
+    progress: Callable[[str], None],
+) -> Execution:
+    def on_line(line: str) -> None:
+        if line.startswith(protocol.PROGRESS_PREFIX):
+            progress(line.removeprefix(protocol.PROGRESS_PREFIX))
+
+    argv = [sys.executable, *action.argv[1:]] if action.argv[0] == "python" else list(action.argv)
+    try:
+        return execute(
+            argv,
+            cwd=scratch,
+            env=environment(action, scratch, environ),
+            log=log,
+            timeout=action.timeout,
+            on_line=on_line if is_own(action) else None,
+        )
+    except StartError as error:
+        hint = "`edgebuild doctor` shows what was looked for and how to get it"
+        raise ToolchainMissingError(f"{action.id}: {error}", hint=hint) from error
+
+
+def environment(action: Action, scratch: Path, environ: Mapping[str, str]) -> dict[str, str]:
+    """Return the whole environment of an action's process.
+
+    It starts from nothing: a home and a temporary directory inside the scratch directory, fixed locale,
+    time zone and hash seed; then what the action declares. ``PATH`` is the caller's, and not in the key:
+    which tool it finds is, through the tool's identity.
+    """
+    temporary = scratch / "tmp"
+    temporary.mkdir(exist_ok=True)
+    env = {
+        "PATH": environ.get("PATH", "/usr/local/bin:/usr/bin:/bin"),
+        "HOME": str(temporary),
+        "TMPDIR": str(temporary),
+        "LANG": "C.UTF-8",
+        "LC_ALL": "C.UTF-8",
+        "TZ": "UTC",
+        "SOURCE_DATE_EPOCH": "315532800",
+        "PYTHONHASHSEED": "0",
+        "NO_COLOR": "1",
+    }
+    if is_own(action):
+        # Found wherever edgebuild itself was imported from, and never shadowed by a file in scratch.
+        env |= {"PYTHONPATH": PACKAGE_PARENT, "PYTHONSAFEPATH": "1", "PYTHONUNBUFFERED": "1"}
+        env |= {"YOLO_AUTOINSTALL": "false", "YOLO_OFFLINE": "true", "YOLO_CONFIG_DIR": str(temporary)}
+        env |= {"ORT_DISABLE_TELEMETRY": "1"}
+    env |= {name: environ[name] for name in action.env_pass if name in environ}
+    return env | dict(action.env)
+
+
+def is_own(action: Action) -> bool:
+    """Whether the action is one of edgebuild's own step programs."""
+    return action.argv[:2] == ("python", "-m") and action.argv[2].startswith("edgebuild.")
+
+
+def failure(action: Action, execution: Execution, log: Path) -> EdgebuildError:
+    """Return the error for a process that did not succeed."""
+    if execution.interrupted:
+        return StepError(f"{action.id}: stopped; nothing of it was kept")
+    if execution.timed_out:
+        return StepTimeoutError(
+            f"{action.id}: killed after its limit of {action.timeout:g} s",
+            hint="raise `timeout:` of the target if the tool needs longer",
+        )
+    said = _own_words(action, log)
+    if is_own(action) and execution.exit_code == protocol.EXIT_MISSING:
+        return ToolchainMissingError(f"{action.id}: {said or 'a package is missing'}")
+    if said:
+        return StepError(f"{action.id}: {said}")
+    text = f"{action.id}: {shlex.join(action.argv[:3])} ...: {_how(execution)}"
+    return StepError(text, hint=log_tail(log))
+
+
+def failed(action: Action, error: EdgebuildError, log: Path | None = None, place: str = "") -> ActionResult:
+    """Return the result of a failure, with what the toolchain's rules find in the log.
+
+    Args:
+        action: The action.
+        error: What went wrong.
+        log: The log of this very run, if its process got so far; it need not exist.
+        place: The log's path as people see it.
+    """
+    findings: tuple[Finding, ...] = ()
+    if log is not None and log.exists():
+        findings = find(action.findings, read_log(log))
+        known = [f"{finding.message}\n  {finding.hint}" for finding in findings if finding.hint]
+        error.hint = "\n".join(filter(None, [*known, f"log: {place}", error.hint]))
+    else:
+        place = ""
+    return ActionResult(
+        id=action.id,
+        outcome=Outcome.FAILED,
+        findings=findings,
+        message=str(error),
+        log=place,
+        exit_code=error.exit_code,
+    )
+
+
+def crashed(action: Action, bug: Exception, log: Path, place: str) -> ActionResult:
+    """Return the result of an action in which edgebuild itself failed; the traceback goes to the log."""
+    with contextlib.suppress(OSError), log.open("a", encoding="utf-8", errors="replace") as stream:
+        stream.write("".join(traceback.format_exception(bug)))
+    error = EdgebuildError(f"{action.id}: internal error: {type(bug).__name__}: {bug}")
+    return failed(action, error, log, place)
+
+
+def _how(execution: Execution) -> str:
+    if execution.exit_code >= 0:
+        return f"exit code {execution.exit_code}"
+    name = f"signal {-execution.exit_code}"
+    with contextlib.suppress(ValueError):
+        name = signal.Signals(-execution.exit_code).name
+    return f"killed by {name}" + (" (is there enough memory?)" if name == "SIGKILL" else "")
+
+
+def _own_words(action: Action, log: Path) -> str:
+    """Return the error line of one of our own steps."""
+    if not is_own(action):
+        return ""
+    lines = [line for line in log_tail(log, 40).splitlines() if line.startswith(protocol.ERROR_PREFIX)]
+    return lines[-1].removeprefix(protocol.ERROR_PREFIX) if lines else ""
