@@ -1,0 +1,177 @@
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from edgebuild.errors import ManifestError
+from edgebuild.render import VARIABLES, file_lookup, lint_command, lint_text, render_argv, render_text
+
+WORDS = st.text().filter(lambda text: "\0" not in text)
+
+
+def refused(template: str, **variables: Any) -> str:
+    with pytest.raises(ManifestError) as caught:
+        render_argv(template, "acme/compile.cmd.j2", variables)
+    return str(caught.value)
+
+
+@settings(deadline=None)
+@given(WORDS)
+def test_any_string_is_exactly_one_word(value: str) -> None:
+    argv = render_argv("tool {{ target }} --a={{ target }} {{ target }}:{{ target }}", "t", {"target": value})
+    assert argv == ("tool", value, f"--a={value}", f"{value}:{value}")
+
+
+@settings(deadline=None)
+@given(st.lists(WORDS))
+def test_a_list_is_one_word_per_item(values: list[str]) -> None:
+    assert render_argv("tool {{ extra_args }}", "t", {"extra_args": values}) == ("tool", *values)
+    assert render_argv("tool {{ extra_args | join(';') }}", "t", {"extra_args": values}) == (
+        "tool",
+        ";".join(values),
+    )
+
+
+def test_nothing_in_a_value_reaches_a_shell() -> None:
+    value = "; rm -rf $HOME `id` \n' \" \\ | > x"
+    assert render_argv("tool --x={{ options.x }}", "t", {"options": {"x": value}}) == ("tool", f"--x={value}")
+
+
+def test_a_command_may_span_lines_and_tags_do_not_glue_words() -> None:
+    template = (
+        "tool\n  {% if batch > 1 %}--many{% endif %}\n  {% if batch %}--some{% endif %}\n  --n={{ batch }}\n"
+    )
+    assert render_argv(template, "t", {"batch": 4}) == ("tool", "--many", "--some", "--n=4")
+    assert render_argv(template, "t", {"batch": 1}) == ("tool", "--some", "--n=1")
+
+
+def test_numbers_are_written_as_python_writes_them() -> None:
+    assert render_argv("t {{ batch }} {{ model.r }}", "t", {"batch": 8, "model": {"r": 0.5}}) == (
+        "t",
+        "8",
+        "0.5",
+    )
+
+
+@pytest.mark.parametrize(
+    ("template", "message"),
+    [
+        ("atc\n--soc={{ options.soc_versoin }}", "compile.cmd.j2:2: there is no value 'soc_versoin'"),
+        ("atc {{ options.soc_versoin }}", "did you mean 'soc_version'? (there are soc_version, fast)"),
+        ("atc\n\n{{ optoins.soc_version }}", "compile.cmd.j2:3: there is no value 'optoins'"),
+        ("atc {{ options.fast }}", "True has no one spelling"),
+        ("atc {{ options.none }}", "there is no value 'none'"),
+        ("atc {{ none }}", "None cannot be written as it is"),
+        ("atc {{ options }}", "(dict) cannot be written as it is"),
+        ("atc {{ options.soc_version", "compile.cmd.j2:1: unexpected end of template"),
+        ("atc {{ batch | dirname }}", "TypeError"),
+        ("atc '{{ options.soc_version }}", "not a command line: No closing quotation"),
+        ("  \n", "renders to nothing"),
+    ],
+)  # fmt: skip
+def test_a_template_error_says_where_and_what(template: str, message: str) -> None:
+    text = refused(template, options={"soc_version": "Ascend310P3", "fast": True}, batch=1)
+    assert text.startswith("acme/compile.cmd.j2:")
+    assert message in text
+
+
+def test_a_nul_is_refused() -> None:
+    assert "NUL" in refused("tool {{ target }}", target="a\0b")
+
+
+def test_an_absent_option_can_be_asked_for() -> None:
+    template = "tool {% if options.x is defined %}--x={{ options.x }}{% endif %}"
+    assert render_argv(template, "t", {"options": {}}) == ("tool",)
+    assert render_argv(template, "t", {"options": {"x": 1}}) == ("tool", "--x=1")
+
+
+@pytest.mark.parametrize("name", ["items", "keys", "get", "pop", "values", "copy"])
+def test_an_option_may_have_the_name_of_a_method(name: str) -> None:
+    assert render_argv(f"tool {{{{ options.{name} }}}}", "t", {"options": {name: "x"}}) == ("tool", "x")
+
+
+def test_a_file_of_the_toolchain_must_be_declared() -> None:
+    variables = {"toolchain_file": file_lookup(["run.py"])}
+    assert render_argv("python {{ toolchain_file('run.py') }}", "t", variables) == (
+        "python",
+        "in/toolchain/run.py",
+    )
+    assert "does not declare it in `uses`" in refused("python {{ toolchain_file('other.py') }}", **variables)
+
+
+@pytest.mark.parametrize(
+    ("expression", "value"),
+    [("stem", "out/model"), ("basename", "model.om"), ("dirname", "out"), ("json", '"out/model.om"')],
+)
+def test_filters(expression: str, value: str) -> None:
+    variables = {"outputs": {"model": "out/model.om"}}
+    assert render_text(f"{{{{ outputs.model | {expression} }}}}", "t", variables) == value
+
+
+def test_a_file_is_not_quoted_and_its_tags_leave_no_lines() -> None:
+    template = '{% if true %}\nname: "{{ target }}"\n{% endif %}\nflag: {{ options.flag | lower }}\n'
+    assert (
+        render_text(template, "t", {"target": "a b", "options": {"flag": True}})
+        == 'name: "a b"\nflag: true\n'
+    )
+
+
+@settings(deadline=None)
+@given(WORDS)
+def test_json_quotes_for_files(value: str) -> None:
+    assert json.loads(render_text("{{ target | json }}", "t", {"target": value})) == value
+
+
+@pytest.mark.parametrize(
+    ("template", "message"),
+    [
+        ("tool '{{ target }}'", ":1: quotes and backslashes do not belong"),
+        ('tool\n  "{{ target }}"', ":2: quotes and backslashes do not belong"),
+        ("tool \\\n --x", ":1: quotes and backslashes"),
+        ("tool {% set x = 1 %}", ":1: the tag 'set' is not allowed"),
+        ("tool {% macro m() %}{% endmacro %}", "the tag 'macro' is not allowed"),
+        ("tool\n{% include 'x' %}", ":2: the tag 'include' is not allowed"),
+        ("tool > log", "no shell reads the command: '>'"),
+        ("tool $HOME; x", "no shell reads the command: '$;'"),
+        ("tool {{ optoins.x }}", ":1: there is no variable 'optoins', did you mean 'options'?"),
+        ("tool {{ target | foo }}", "No filter named 'foo'"),
+        ("tool {% if target %}", ":1: "),
+    ],
+)
+def test_the_linter_finds(template: str, message: str) -> None:
+    found = lint_command(template, "acme/x.cmd.j2")
+    assert found
+    assert all(line.startswith("acme/x.cmd.j2:") for line in found)
+    assert any(message in line for line in found), found
+
+
+def test_the_linter_has_nothing_against_plain_commands() -> None:
+    template = (
+        "{# it's a comment: $x > y #}\ntool {% for x in extra_args %}--x={{ x | default('a b') }}{% endfor %}"
+    )
+    assert lint_command(template, "t") == []
+
+
+def test_files_may_hold_quotes_but_no_unknown_variables() -> None:
+    assert lint_text('a: "{{ target }}"', "t") == []
+    assert lint_text("a:\n{{ tarjet }}", "t") == [
+        "t:2: there is no variable 'tarjet', did you mean 'target'?"
+    ]
+
+
+def test_importing_the_module_does_not_import_jinja() -> None:
+    code = "import sys, edgebuild.render; sys.exit('jinja2' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_the_documentation_lists_every_variable(pytestconfig: pytest.Config) -> None:
+    page = (pytestconfig.rootpath / "docs" / "toolchains.md").read_text(encoding="utf-8")
+    table = page[page.index("| Variable | Value |") : page.index("Filters beyond Jinja's")]
+    missing = {name for name in VARIABLES if f"`{name}" not in table}
+    assert not missing
