@@ -24,7 +24,7 @@ _UNSEEN = "calibrate on images that validation does not see"
 
 
 def read_dataset(
-    section: Node, base: Base, *, task: str, trains: bool
+    section: Node, base: Base, *, task: str, trains: bool, sound: bool = True
 ) -> tuple[Dataset | None, DatasetFile | None, list[Problem]]:
     """Read the dataset of a manifest.
 
@@ -33,6 +33,7 @@ def read_dataset(
         base: Where its paths start.
         task: The model's task.
         trains: Whether the model is trained, which uses ``train`` and ``val``.
+        sound: Whether the schema finds nothing wrong; else there are problems, but no dataset.
 
     Returns:
         The dataset, or None where something is wrong; what its YAML says, or None where it cannot be read;
@@ -51,7 +52,10 @@ def read_dataset(
     if task == "pose" and source.kpt_shape is None:
         hint = "write kpt_shape: [number of keypoints, 2 or 3]"
         splits.problems.append(Problem(file=source.shown, message="pose needs kpt_shape", hint=hint))
-    return _read_splits(section, base, source, splits, trains=trains), source, splits.problems
+    calibration = _list_splits(section, base, source, splits, trains=trains)
+    if calibration is None or splits.problems or not sound:
+        return None, source, splits.problems
+    return _dataset(section, source, splits, calibration), source, []
 
 
 def _read_source(section: Node, base: Base, *, task: str) -> tuple[DatasetFile | None, list[Problem]]:
@@ -73,9 +77,9 @@ def _read_source(section: Node, base: Base, *, task: str) -> tuple[DatasetFile |
     return read_dataset_file(path, shown=shown)
 
 
-def _read_splits(
+def _list_splits(
     section: Node, base: Base, source: DatasetFile, splits: Splits, *, trains: bool
-) -> Dataset | None:
+) -> Calibration | None:
     validation = with_defaults("validation", section.get("validation"))
     for name in (*(("train", "val") if trains else ()), str(validation["split"])):
         splits.need(name, labelled=True)
@@ -84,12 +88,14 @@ def _read_splits(
         calibration = _explicit(section, images, base, splits)
     else:
         calibration = _sampled(section, source, splits, str(validation["split"]))
-    if splits.problems or calibration is None:
-        return None
-    overlap = _overlap(section, splits.found, calibration.split, validation["split"])
-    if overlap:
-        splits.problems.append(overlap)
-        return None
+    if calibration is not None and not splits.problems:
+        overlap = _overlap(section, splits.found, calibration.split, str(validation["split"]))
+        splits.problems += [overlap] if overlap else []
+    return calibration
+
+
+def _dataset(section: Node, source: DatasetFile, splits: Splits, calibration: Calibration) -> Dataset:
+    validation = with_defaults("validation", section.get("validation"))
     return Dataset(
         file=source.file,
         names=source.names,
@@ -169,7 +175,7 @@ def _files(node: Node, base: Base) -> tuple[list[str], list[Problem]]:
 
 
 def _overlap(section: Node, found: dict[str, Split], calibration: str, validation: str) -> Problem | None:
-    if calibration not in found:
+    if calibration not in found or validation not in found:
         return None
     both = _absolute(found[calibration]) & _absolute(found[validation])
     if not both:

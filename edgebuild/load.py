@@ -52,12 +52,21 @@ def load_manifest(path: str | Path, *, overrides: Sequence[str] = ()) -> Manifes
         ManifestError: The manifest or a file it names is wrong; carries every problem found.
         UsageError: An override cannot be read.
     """
-    file = str(path)
+    try:
+        return _load(str(path), overrides)
+    except OSError as error:
+        # A name that is too long, a folder that may not be read: wherever met, it is the user's to mend.
+        shown = str(error.filename or path)
+        raise ManifestError([Problem(file=shown, message=f"cannot be read: {error.strerror}")]) from error
+
+
+def _load(file: str, overrides: Sequence[str]) -> Manifest:
     root, problems = _assemble(file, overrides)
     base = Base(folder=Path(os.path.abspath(file)).parent, shown=str(Path(file).parent))  # noqa: PTH100 - resolve() would follow links
     complete = merge.inherit(root)
-    dataset, source, wrong = _dataset(root, base)
-    problems += [*schema.check(root), *check_model(root, base), *check_targets(complete), *wrong]
+    unsound = schema.check(root)
+    dataset, source, wrong = _dataset(root, base, sound=not (problems or unsound))
+    problems += [*unsound, *check_model(root, base), *check_targets(complete), *wrong]
     gates = _gates(complete, source, problems)
     if problems:
         raise ManifestError(_distinct(problems))
@@ -99,12 +108,14 @@ def _refuse_version(root: Node, problems: list[Problem]) -> None:
         raise ManifestError([*problems, version.problem("edgebuild", message, hint=hint)])
 
 
-def _dataset(root: Node, base: Base) -> tuple[Dataset | None, DatasetFile | None, list[Problem]]:
+def _dataset(
+    root: Node, base: Base, *, sound: bool
+) -> tuple[Dataset | None, DatasetFile | None, list[Problem]]:
     section, task = root.get("dataset"), root.get("model", "task")
     if section is None or not section.is_mapping:
         return None, None, []
     trains = root.get("model", "train") is not None
-    return read_dataset(section, base, task=task.text if task else "detect", trains=trains)
+    return read_dataset(section, base, task=task.text if task else "detect", trains=trains, sound=sound)
 
 
 def _targets(root: Node) -> Mapping[str, Node]:

@@ -55,7 +55,7 @@ def properties(definition: str) -> Mapping[str, Any]:
 def with_defaults(definition: str, node: Node | None) -> dict[str, Any]:
     """Return a mapping's plain values, with the schema's defaults where nothing is written."""
     values = {name: entry["default"] for name, entry in properties(definition).items() if "default" in entry}
-    return values | (node.unwrap() if node else {})
+    return values | (node.unwrap() if node and node.is_mapping else {})
 
 
 def check(root: Node) -> list[Problem]:
