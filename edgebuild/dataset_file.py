@@ -162,7 +162,7 @@ def _names(node: Node) -> tuple[tuple[str, ...], list[Problem]]:
 
 
 def _is_bad_class(item: Node) -> bool:
-    return not item.trapped and (not item.text.strip() or isinstance(item.value, bool | dict | tuple))
+    return not item.trapped and (not item.text.strip() or isinstance(item.value, bool | dict | tuple | None))
 
 
 def _bad_class(item: Node) -> Problem:
