@@ -244,7 +244,7 @@ def ranges(target: Target, settings: Quantize, model: Ref, tensors: Ref, variant
     arguments = ["--model", model.path("model"), "--tensors", tensors.path("calibration")]
     arguments += ["--method", settings.method]
     if settings.method == "percentile":
-        arguments += ["--percentile", f"{settings.percentile:g}"]
+        arguments += ["--percentile", canonical_json(settings.percentile)]
     arguments += ["--output", "out/ranges.json"]
     return own_step(
         f"ranges{variant}",

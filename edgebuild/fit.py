@@ -37,7 +37,8 @@ def target_problems(manifest: Manifest, target: Target, toolchain: Toolchain) ->
         return manifest.file, line, column, place
 
     yield from resolve_options(toolchain, target.options, where, recipe=recipe)[1]
-    opset = manifest.model.export.opset
+    reads = {source for step in recipe.steps for _, source in step.inputs}
+    opset = manifest.model.export.opset if {"onnx", "qdq", "qdq_naive"} & reads or not reads else None
     for fault in limit_faults(
         toolchain,
         task=manifest.model.task,

@@ -57,7 +57,7 @@ def validate(manifest: Manifest, action_id: str, target: str, subject: Subject) 
     arguments = subject.arguments()
     arguments += ["--dataset", "aux/dataset.json", "--validation", "in/validation"]
     arguments += ["--task", manifest.model.task, *imgsz_arguments(manifest.model.imgsz)]
-    arguments += ["--confidence", f"{protocol.confidence:g}", "--iou", f"{protocol.iou:g}"]
+    arguments += ["--confidence", canonical_json(protocol.confidence), "--iou", canonical_json(protocol.iou)]
     arguments += ["--max-detections", str(protocol.max_detections), "--threads", str(EVALUATION_THREADS)]
     arguments += ["--evidence", subject.evidence]
     arguments += ["--metrics", "out/metrics.json", "--golden", "out/golden.npz"]

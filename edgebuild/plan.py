@@ -218,15 +218,16 @@ class _Draft:
         """Write down the float model's measurements; return those that the target's gates compare with."""
         manifest = self._manifest
         found: dict[str, Ref] = {}
-        if manifest.dataset is None:
+        relative = {METRICS[g.metric.partition("/")[0]].source for g in target.gates if g.relative}
+        if manifest.dataset is None and not relative:
             return found
         float_model = Subject(artifact=source.onnx(1), info=source.info("onnx", batch=1), evidence="host")
-        done = self.add(measure.validate(manifest, "baseline", target.name, float_model))
-        picture = measure.detections(manifest, "baseline-detections", target.name, float_model)
-        self._pictures = self.add(picture)
-        relative = {METRICS[g.metric.partition("/")[0]].source for g in target.gates if g.relative}
-        if "validate" in relative:
-            found["baseline"] = Ref(action=done, output="metrics", name="metrics.json")
+        if manifest.dataset is not None:
+            done = self.add(measure.validate(manifest, "baseline", target.name, float_model))
+            picture = measure.detections(manifest, "baseline-detections", target.name, float_model)
+            self._pictures = self.add(picture)
+            if "validate" in relative:
+                found["baseline"] = Ref(action=done, output="metrics", name="metrics.json")
         if "benchmark" in relative:
             done = self.add(measure.benchmark(target, _baseline_benchmark(target), float_model, 1))
             found["baseline-benchmark"] = Ref(action=done, output="benchmark", name="benchmark.json")
@@ -281,10 +282,6 @@ class _Draft:
                 wanted.add(action_id)
                 todo += self._actions[action_id].needs
         return tuple(name for name in self._actions if name in wanted)
-
-
-def _recipe(target: Target, toolchain: Toolchain) -> Recipe:
-    return toolchain.recipes[target.recipe] if target.recipe else toolchain.default_recipe
 
 
 def _baseline_benchmark(target: Target) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from edgebuild.digest import digest_document, short
+from edgebuild.digest import canonical_json, digest_document, short
 
 if TYPE_CHECKING:
     from edgebuild.manifest import Quantize
@@ -48,7 +48,7 @@ def variant_label(settings: Quantize, *, batch: int, naive: bool = False, ranges
     """
     parts = [] if batch == 1 else [f"b{batch}"]
     if settings.method == "percentile":
-        parts.append(f"p{settings.percentile:g}")
+        parts.append(f"p{canonical_json(settings.percentile)}")
     elif settings.method != "minmax":
         parts.append(settings.method)
     if not ranges_only:
@@ -63,6 +63,7 @@ def variant_label(settings: Quantize, *, batch: int, naive: bool = False, ranges
 
 
 def _kept(names: tuple[str, ...]) -> str:
-    plain = all(name.isalnum() for name in names) and len(names) <= 4
-    word = "+".join(names) if plain else short(digest_document(list(names)), 8)
-    return f"float-{word or 'none'}"
+    if not names:
+        return "no-float"
+    plain = all(name.isalnum() and name.isascii() for name in names) and len(names) <= 4
+    return f"float-{'+'.join(names) if plain else short(digest_document(list(names)), 8)}"

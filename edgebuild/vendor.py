@@ -6,7 +6,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from edgebuild.action import Action, TreeInput
-from edgebuild.render import render_argv, render_text
+from edgebuild.render import file_lookup, render_argv, render_text
 from edgebuild.toolchain import resolve_options
 
 if TYPE_CHECKING:
@@ -46,6 +46,7 @@ def vendor_step(
     refs = {role: get(source) for role, source in entry.inputs}
     variables = _variables(manifest, target, toolchain, recipe, refs)
     variables["outputs"] = {output.role: f"out/{output.path}" for output in step.outputs}
+    variables["toolchain_file"] = file_lookup(step.uses)
     variables["aux"] = {name: f"aux/{name}" for name, _ in step.files}
     files = [(name, render_text(text.text, text.name, variables)) for name, text in step.files]
     inputs: tuple[Input, ...] = tuple(ref.to(role) for role, ref in refs.items())
