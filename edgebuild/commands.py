@@ -75,8 +75,12 @@ def _relative(plan: Plan, path: Path) -> str:
 
 
 def _replace(text: str, places: Mapping[str, str]) -> str:
-    """Replace scratch paths, longest first, where they stand as whole path prefixes."""
-    for scratch in sorted(places, key=len, reverse=True):
-        pattern = rf"(?<![\w./-]){re.escape(scratch)}(?=$|[/\s\"',;:])"
-        text = re.sub(pattern, places[scratch].replace("\\", r"\\"), text)
-    return text
+    """Replace scratch paths, the longest that fits, where they stand as whole path prefixes.
+
+    All in one go: what a path is replaced with may look like a scratch path itself.
+    """
+    longest = sorted(filter(None, places), key=len, reverse=True)
+    if not longest:
+        return text
+    pattern = rf"(?<![\w./-])(?:{'|'.join(map(re.escape, longest))})(?=$|[/\s\"',;:])"
+    return re.sub(pattern, lambda match: places[match.group(0)], text)

@@ -166,17 +166,24 @@ def judge_all(
 
 def _observed(gate: Gate, metric: Metric, reference: Metric | None) -> tuple[float, str]:
     unit = f" {metric.unit}" if metric.unit else ""
-    if gate.kind == "min":
-        return metric.value, f"{_number(metric.value)}{unit} (at least {_number(gate.limit)})"
-    if gate.kind == "max":
-        return metric.value, f"{_number(metric.value)}{unit} (at most {_number(gate.limit)})"
+    if gate.kind in {"min", "max"}:
+        value, limit = _numbers(metric.value, gate.limit)
+        return metric.value, f"{value}{unit} (at {'least' if gate.kind == 'min' else 'most'} {limit})"
     base = reference.value if reference else 0.0
     if gate.kind == "max_drop":
         # Six decimals are what a metric is written with; a difference of two must not fail by 1e-17.
-        drop = round(base - metric.value, 6)
-        return drop, f"{_number(drop)}{unit} below float {_number(base)} (at most {_number(gate.limit)})"
+        drop = round(base - metric.value, 6) + 0.0  # -0.0 is written as 0
+        value, limit = _numbers(drop, gate.limit)
+        return drop, f"{value}{unit} below float {_number(base)} (at most {limit})"
     ratio = round(metric.value / base, 6) if base else float("inf")
-    return ratio, f"{_number(ratio)} times float {_number(base)}{unit} (at most {_number(gate.limit)})"
+    value, limit = _numbers(ratio, gate.limit)
+    return ratio, f"{value} times float {_number(base)}{unit} (at most {limit})"
+
+
+def _numbers(value: float, limit: float) -> tuple[str, str]:
+    """Return two numbers in as many digits as it takes to tell them apart."""
+    short = _number(value), _number(limit)
+    return (f"{value:.12g}", f"{limit:.12g}") if short[0] == short[1] and value != limit else short
 
 
 def _number(value: float) -> str:

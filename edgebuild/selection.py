@@ -50,7 +50,8 @@ def select(
     offered = [a for a in plan.actions if not a.targets or set(a.targets) - left_out]
     asked = _asked(plan, offered, words)
     if until:
-        asked = {a.id for a in offered if a.id in _with_needs(plan, asked) and _is_last(a, until, offered)}
+        within = _with_needs(plan, asked)
+        asked = _until(plan, [a for a in offered if a.id in within], until)
     wanted = _with_needs(plan, asked)
     targets = tuple(
         t.name for t in plan.targets if t.name not in left_out and (t.package or t.verdict) in wanted
@@ -98,13 +99,18 @@ def _matching(plan: Plan, offered: Sequence[Action], word: str) -> set[str]:
     return found
 
 
-def _is_last(action: Action, until: str, offered: Sequence[Action]) -> bool:
-    """Whether an action is at the step where the user wants to stop."""
-    if not any(a.step == until for a in offered) and until not in STEP_ORDER:
-        known = tuple(dict.fromkeys(a.step for a in offered))
+def _until(plan: Plan, offered: Sequence[Action], until: str) -> set[str]:
+    """Return what of the offered actions is not behind the step where the user wants to stop."""
+    early = {a.id for a in offered if _rank(a.step) <= _rank(until)}
+    if until in STEP_ORDER:
+        return early
+    last = {a.id for a in offered if a.step == until}
+    if not last:
+        known = tuple(dict.fromkeys(a.step for a in plan.actions))
         hint = did_you_mean(until, known, otherwise=f"steps: {', '.join(known)}")
         raise UsageError(f"there is no step {until!r}", hint=hint)
-    return _rank(action.step) <= _rank(until)
+    # A vendor's steps share one place in the chain: what reads the chosen one comes after it.
+    return {name for name in early if name in last or not _with_needs(plan, [name]) & last}
 
 
 def _rank(step: str) -> int:

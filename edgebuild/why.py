@@ -51,24 +51,35 @@ def _command(old: list[str], new: list[str]) -> Iterator[Reason]:
         yield Reason(kind="command", what="order of the arguments", old=" ".join(old), new=" ".join(new))
     for name in dict.fromkeys([*before, *after]):
         if before.get(name) != after.get(name):
-            yield Reason(kind="option", what=name, old=before.get(name, ""), new=after.get(name, ""))
+            yield Reason(kind="option", what=name, old=_value(before.get(name)), new=_value(after.get(name)))
 
 
-def _options(argv: list[str]) -> dict[str, str]:
+def _options(argv: list[str]) -> dict[str, tuple[str, ...]]:
     """Return option -> values; words before the first option are the command itself."""
-    options: dict[str, str] = {}
+    options: dict[str, tuple[str, ...]] = {}
     name = "command"
     for word in argv:
+        value = word
         if word.startswith("-") and not _is_number(word):
             name, equals, value = word.partition("=")
-            options[name] = value if equals else options.get(name, "")
-            continue
-        options[name] = f"{options.get(name, '')} {word}".strip()
+            options.setdefault(name, ())
+            if not equals:
+                continue
+        options[name] = (*options.get(name, ()), value)
     return options
 
 
+def _value(values: tuple[str, ...] | None) -> str:
+    """Return an option's values in words; one that takes none is ``set``."""
+    return "" if values is None else " ".join(values) or "set"
+
+
 def _is_number(word: str) -> bool:
-    return word[1:].replace(".", "", 1).isdigit()
+    try:
+        float(word)
+    except ValueError:
+        return False
+    return True
 
 
 def _inputs(
@@ -84,7 +95,7 @@ def _inputs(
         if role in old_trees and role in new_trees:
             yield _tree(role, dict(old_trees[role]), dict(new_trees[role]))
         else:
-            yield Reason(kind="input", what=role, old=_short(before), new=_short(after))
+            yield Reason(kind="input", what=role, old=_content(before, after), new=_content(after, before))
 
 
 def _tree(role: str, old: Mapping[str, str], new: Mapping[str, str]) -> Reason:
@@ -97,7 +108,10 @@ def _tree(role: str, old: Mapping[str, str], new: Mapping[str, str]) -> Reason:
     names = [f"+{n}" for n in added] + [f"-{n}" for n in removed] + [f"~{n}" for n in changed]
     shown = ", ".join(names[:4]) + (", ..." if len(names) > 4 else "")
     return Reason(
-        kind="input", what=f"{role}: {' '.join(counts)} files ({shown})", old=f"{len(old)}", new=f"{len(new)}"
+        kind="input",
+        what=role,
+        old=f"{len(old)} files",
+        new=f"{len(new)} files: {' '.join(counts)} files ({shown})",
     )
 
 
@@ -127,10 +141,22 @@ def _mapping(
 
 
 def _rest(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[Reason]:
-    for name in ("schema", "step", "outputs", "success"):
+    yield from _mapping("output", _spelled(old["outputs"]), _spelled(new["outputs"]))
+    for name, what in (("step", "step"), ("success", "what a good log has and lacks"), ("schema", "key")):
         if old.get(name) != new.get(name):
-            yield Reason(kind="output" if name == "outputs" else "command", what=name)
+            yield Reason(kind="command", what=what, old=str(old.get(name)), new=str(new.get(name)))
 
 
-def _short(row: object) -> str:
-    return short(str(row[1])) if isinstance(row, list | tuple) else ""
+def _spelled(outputs: Mapping[str, list[Any]]) -> dict[str, str]:
+    """Return role -> path of the outputs, with what else is declared of them."""
+    return {
+        role: " ".join(filter(None, [path, "(directory)" if tree else "", magic]))
+        for role, (path, tree, magic) in outputs.items()
+    }
+
+
+def _content(row: Any, other: Any) -> str:
+    """Return an input's content in short; its name where that is all that differs."""
+    if row is None:
+        return ""
+    return str(row[0]) if other is not None and row[1] == other[1] else short(str(row[1]))
