@@ -136,3 +136,39 @@ def test_errors_are_words_about_the_value(line: str, expected: str) -> None:
 
 def test_the_file_is_plain_json() -> None:
     assert json.loads(SCHEMA_FILE.read_text(encoding="utf-8"))["$schema"].endswith("2020-12/schema")
+
+
+def test_the_manifests_in_the_documentation_are_valid() -> None:
+    text = (SCHEMA_FILE.parents[2] / "docs/manifest.md").read_text(encoding="utf-8")
+    blocks = [block.partition("```")[0] for block in text.split("```yaml\n")[1:]]
+    manifests = [block for block in blocks if block.startswith("edgebuild: 1")]
+
+    assert len(manifests) >= 3
+    for manifest in manifests:
+        node, problems = parse(manifest, file="docs/manifest.md")
+        assert problems == []
+        assert check(node) == []
+
+
+def test_the_documentation_names_every_field_with_its_default() -> None:
+    text = (SCHEMA_FILE.parents[2] / "docs/manifest.md").read_text(encoding="utf-8")
+    rows = {row.split("|")[1]: row for row in text.splitlines() if row.startswith("| `")}
+
+    for definition in [
+        "model",
+        "train",
+        "export",
+        "calibration",
+        "validation",
+        "quantize",
+        "benchmark",
+        "target",
+        "device",
+        "package",
+    ]:
+        for name, entry in properties(definition).items():
+            found = [row for cell, row in rows.items() if f"{name}`" in cell or f"`{name}." in cell]
+            assert found, f"{definition}.{name} is not documented"
+            default = entry.get("default")
+            shown = ", ".join(default) if isinstance(default, list) else json.dumps(default).strip('"')
+            assert default is None or any(shown in row for row in found), f"{definition}.{name}: {shown}"
