@@ -21,9 +21,10 @@ TOOLS = {
 }
 """Executable -> module of the fake."""
 
+# Every version text says that it is a fake's: a shared cache must never take one for the real tool.
 CANN_INFO = """package_name=Ascend-cann-toolkit
 version={version}
-innerversion=V100R001C20SPC001B251
+innerversion=edgebuild-fake
 arch=x86_64
 os=linux
 path={path}
@@ -60,12 +61,21 @@ def install(into: Path, modes: dict[str, str] | None = None, *, cann: str = "8.0
     ascend.mkdir(parents=True, exist_ok=True)
     text = CANN_INFO.format(version=cann, path=ascend)
     (ascend / "ascend_toolkit_install.info").write_text(text, encoding="utf-8")
-    metadata = into / "lib" / "python3.11" / "site-packages" / "amct_onnx-0.23.2.dist-info" / "METADATA"
+    metadata = (
+        into
+        / "lib"
+        / "python3.11"
+        / "site-packages"
+        / "amct_onnx-0.23.2+edgebuild.fake.dist-info"
+        / "METADATA"
+    )
     metadata.parent.mkdir(parents=True, exist_ok=True)
-    metadata.write_text("Metadata-Version: 2.1\nName: amct_onnx\nVersion: 0.23.2\n", encoding="utf-8")
+    metadata.write_text(
+        "Metadata-Version: 2.1\nName: amct_onnx\nVersion: 0.23.2+edgebuild.fake\n", encoding="utf-8"
+    )
     neuware = into / "neuware"
     neuware.mkdir(exist_ok=True)
-    (neuware / "version.txt").write_text("Neuware Version 1.7.0\n", encoding="utf-8")
+    (neuware / "version.txt").write_text("Neuware Version 1.7.0 (edgebuild fake)\n", encoding="utf-8")
     return {
         "PATH": f"{folder}{os.pathsep}{os.environ.get('PATH', os.defpath)}",
         "ASCEND_HOME_PATH": str(into / "ascend"),

@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import json
 import subprocess
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
+from edgebuild.probe import probe_tool
+from edgebuild.toolchain import load_toolchain
 from tests.fakes.fake_common import read_onnx
 from tests.fakes.install import TOOLS, install
 from tests.fakes.tiny_onnx import tiny_onnx
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from pathlib import Path
 
     Flags = Mapping[str, str | None]
+
+REPOSITORY = Path(__file__).resolve().parents[2]
 
 ATC = {
     "framework": "5",
@@ -252,3 +256,13 @@ def test_every_fake_can_fail_and_can_leave_nothing(bench: Bench, tool: str, word
     assert bench.run(tool, *words, mode="fail").returncode == 1
     assert bench.run(tool, *words, mode="no-output").returncode == 0
     assert not list((bench.root / "out").iterdir())
+
+
+def test_no_fake_can_be_taken_for_the_real_tool_by_a_cache(bench: Bench) -> None:
+    environ = install(bench.tools)
+    for name in ("ascend", "cambricon"):
+        for tool in load_toolchain(name, [REPOSITORY / "templates"]).tools.values():
+            probed = probe_tool(name, tool, environ)
+            assert probed.usable
+            assert probed.version
+            assert "fake" in probed.raw.lower()
