@@ -152,7 +152,8 @@ def test_the_manifests_in_the_documentation_are_valid() -> None:
 
 def test_the_documentation_names_every_field_with_its_default() -> None:
     text = (SCHEMA_FILE.parents[2] / "docs/manifest.md").read_text(encoding="utf-8")
-    rows = {row.split("|")[1]: row for row in text.splitlines() if row.startswith("| `")}
+    rows = [(row.split("|")[1], row) for row in text.splitlines() if row.startswith("| `")]
+    definitions = ["model", "train", "export", "calibration", "validation", "quantize", "benchmark", "target"]
 
     for definition in [
         "model",
@@ -167,7 +168,7 @@ def test_the_documentation_names_every_field_with_its_default() -> None:
         "package",
     ]:
         for name, entry in properties(definition).items():
-            found = [row for cell, row in rows.items() if f"{name}`" in cell or f"`{name}." in cell]
+            found = [row for cell, row in rows if f"{name}`" in cell or f"`{name}." in cell]
             assert found, f"{definition}.{name} is not documented"
             default = entry.get("default")
             shown = ", ".join(default) if isinstance(default, list) else json.dumps(default).strip('"')
