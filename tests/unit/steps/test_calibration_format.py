@@ -25,7 +25,6 @@ def convert(
     selection = {"files": [{"file": f"{index}.jpg"} for index in range(files)]}
     (root / "calibration.json").write_text(json.dumps(selection), encoding="utf-8")
     return run_step(
-        root,
         "calibration_format",
         *("--tensors", "calibration.npy", "--selection", "calibration.json", "--output", "out/calibration"),
         *more,
@@ -84,7 +83,7 @@ def test_a_damaged_file_is_refused_in_one_line(run_step: Run, tmp_path: Path, co
     convert(run_step, tmp_path, "--format", "npy")
     (tmp_path / "calibration.npy").write_bytes(content)
     arguments = ("--tensors", "calibration.npy", "--selection", "calibration.json")
-    done = run_step(tmp_path, "calibration_format", *arguments, "--format", "npy", "--output", "again")
+    done = run_step("calibration_format", *arguments, "--format", "npy", "--output", "again")
     assert done.returncode == 3
     assert "cannot be read as a calibration set" in done.stderr
     assert len(done.stderr.splitlines()) == 1
