@@ -153,7 +153,6 @@ def test_the_manifests_in_the_documentation_are_valid() -> None:
 def test_the_documentation_names_every_field_with_its_default() -> None:
     text = (SCHEMA_FILE.parents[2] / "docs/manifest.md").read_text(encoding="utf-8")
     rows = [(row.split("|")[1], row) for row in text.splitlines() if row.startswith("| `")]
-    definitions = ["model", "train", "export", "calibration", "validation", "quantize", "benchmark", "target"]
 
     for definition in [
         "model",
