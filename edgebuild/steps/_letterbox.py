@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edgebuild.steps._step import fail
+from edgebuild.steps._ultralytics import isolate
 
 if TYPE_CHECKING:
     import numpy as np
@@ -69,6 +70,7 @@ def read_image(path: str | Path) -> npt.NDArray[np.uint8]:
 
 
 def _read_unusual(path: str | Path) -> Any:
+    isolate()
     from ultralytics.utils.patches import imread
 
     return imread(path)

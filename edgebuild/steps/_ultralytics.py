@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 from typing import Any
 
+from edgebuild.steps._ort import disable_telemetry
 from edgebuild.steps._step import fail
 
 
@@ -14,6 +15,7 @@ def isolate() -> None:
 
     Call it before the first import of Ultralytics: it reads these variables while it is imported.
     """
+    disable_telemetry()  # it imports ONNX Runtime for some models
     os.environ.setdefault("YOLO_AUTOINSTALL", "false")
     os.environ.setdefault("YOLO_OFFLINE", "true")
     settings = Path("settings").absolute()

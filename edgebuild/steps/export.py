@@ -24,6 +24,7 @@ from edgebuild.steps._onnx_file import (
     save_onnx,
     shape_of,
 )
+from edgebuild.steps._ort import disable_telemetry
 from edgebuild.steps._step import fail, run_step, write_json
 from edgebuild.steps._ultralytics import load_model
 
@@ -143,6 +144,7 @@ def _head_arguments(options: Options) -> dict[str, Any]:
 
 def simplify(model: Any, *, name: str) -> Any:
     """Fold constants and remove what does nothing with onnxslim; the metadata stays."""
+    disable_telemetry()  # onnxslim imports ONNX Runtime
     import onnxslim
 
     try:

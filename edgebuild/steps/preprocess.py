@@ -20,6 +20,7 @@ from edgebuild.steps._onnx_file import (
     shape_of,
     write_metadata,
 )
+from edgebuild.steps._ort import disable_telemetry
 from edgebuild.steps._step import fail, run_step
 
 if TYPE_CHECKING:
@@ -47,6 +48,7 @@ def prepare(model: Any, *, name: str) -> Any:
     Raises:
         StepFailure: ONNX Runtime cannot load or optimise the model.
     """
+    disable_telemetry()
     from onnxruntime import InferenceSession
     from onnxruntime.quantization.shape_inference import quant_pre_process
 

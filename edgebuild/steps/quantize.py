@@ -21,6 +21,7 @@ from edgebuild.steps._onnx_file import (
     save_onnx,
     write_metadata,
 )
+from edgebuild.steps._ort import disable_telemetry, import_onnxruntime
 from edgebuild.steps._selection import select_nodes
 from edgebuild.steps._step import fail, read_json, run_step, write_json
 
@@ -121,6 +122,7 @@ def quantize(
     Raises:
         StepFailure: The ranges of an activation are missing.
     """
+    disable_telemetry()
     import numpy as np
     import onnx
     from onnxruntime.quantization.calibrate import CalibrationMethod, TensorsData
@@ -179,8 +181,7 @@ def try_to_load(path: str) -> None:
     Raises:
         StepFailure: It does not load.
     """
-    import onnxruntime
-
+    onnxruntime = import_onnxruntime()
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
     try:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edgebuild.steps._onnx_file import input_of, load_onnx, shape_of
+from edgebuild.steps._ort import disable_telemetry
 from edgebuild.steps._step import fail, progress, run_step, write_json
 
 if TYPE_CHECKING:
@@ -103,6 +104,7 @@ def measure(
     Raises:
         StepFailure: An activation is not a number or infinite on the calibration images.
     """
+    disable_telemetry()
     import onnxruntime
     from onnxruntime.quantization.calibrate import CalibrationMethod, create_calibrator
 

@@ -49,6 +49,14 @@ def _run(argv: Sequence[str], *, cwd: Path, **variables: str) -> subprocess.Comp
     )
 
 
+def run_step_in(
+    cwd: Path, step: str, *arguments: object, **variables: str
+) -> subprocess.CompletedProcess[str]:
+    """Run a step as its own process in a folder."""
+    argv = [sys.executable, "-m", f"edgebuild.steps.{step}", *map(str, arguments)]
+    return _run(argv, cwd=cwd, **variables)
+
+
 @pytest.fixture(scope="session")
 def run_python() -> Callable[..., subprocess.CompletedProcess[str]]:
     """Run a program in a folder: ``run_python(cwd, "-c", "print(1)", PYTHONHASHSEED="1")``."""
@@ -60,12 +68,18 @@ def run_python() -> Callable[..., subprocess.CompletedProcess[str]]:
 
 
 @pytest.fixture(scope="session")
-def run_step() -> Callable[..., subprocess.CompletedProcess[str]]:
-    """Run a step as its own process in a folder: ``run_step(cwd, "export", "--weights", ...)``."""
+def run_step_at() -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Run a step as its own process in a folder: ``run_step_at(cwd, "export", "--weights", ...)``."""
+    return run_step_in
 
-    def run(cwd: Path, step: str, *arguments: object, **variables: str) -> subprocess.CompletedProcess[str]:
-        argv = [sys.executable, "-m", f"edgebuild.steps.{step}", *map(str, arguments)]
-        return _run(argv, cwd=cwd, **variables)
+
+@pytest.fixture
+def run_step(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Run a step as its own process: ``run_step([folder,] "export", ...)``, in ``tmp_path`` if not told."""
+
+    def run(*arguments: object, cwd: Path = tmp_path, **variables: str) -> subprocess.CompletedProcess[str]:
+        folder, words = (arguments[0], arguments[1:]) if isinstance(arguments[0], Path) else (cwd, arguments)
+        return run_step_in(folder, str(words[0]), *words[1:], **variables)
 
     return run
 
@@ -188,9 +202,9 @@ def zoo(
 
 
 @pytest.fixture(scope="session")
-def exported(zoo: Path, run_step: Callable[..., subprocess.CompletedProcess[str]]) -> Path:
+def exported(zoo: Path, run_step_at: Callable[..., subprocess.CompletedProcess[str]]) -> Path:
     """The untrained yolo11n as ``model.onnx`` with ``model.json``, 64 x 64 pixels, simplified."""
-    done = run_step(
+    done = run_step_at(
         zoo, "export", "--weights", "yolo11n.pt", "--task", "detect", "--imgsz", 64, 64, "--simplify",
         "--model", "model.onnx", "--info", "model.json",
     )  # fmt: skip

@@ -105,12 +105,12 @@ def test_weights_that_are_none_are_named(run: Callable[..., Any], tmp_path: Path
 
 @pytest.mark.slow
 def test_two_exports_are_equal_byte_for_byte(
-    zoo: Path, exported: Path, tmp_path: Path, run_step: Callable[..., Any]
+    zoo: Path, exported: Path, tmp_path: Path, run_step_at: Callable[..., Any]
 ) -> None:
     """Another process, folder, file name and hash seed, and another day's metadata."""
     (tmp_path / "elsewhere").mkdir()
     weights = shutil.copy(zoo / "yolo11n.pt", tmp_path / "elsewhere/other.pt")
-    done = run_step(
+    done = run_step_at(
         tmp_path, "export", "--weights", weights, "--task", "detect", "--imgsz", 64, 64, "--simplify",
         "--model", "m.onnx", "--info", "m.json", PYTHONHASHSEED="7", OMP_NUM_THREADS="2",
     )  # fmt: skip
@@ -143,8 +143,8 @@ np.testing.assert_allclose(session.run(None, {{"images": image}})[0], expected, 
 
 
 @pytest.mark.slow
-def test_dynamic_weights_export(zoo: Path, tmp_path: Path, run_step: Callable[..., Any]) -> None:
-    done = run_step(
+def test_dynamic_weights_export(zoo: Path, tmp_path: Path, run_step_at: Callable[..., Any]) -> None:
+    done = run_step_at(
         tmp_path, "export", "--weights", zoo / "yolo11n.pt", "--task", "detect", "--imgsz", 64, 96,
         "--dynamic", "--model", "m.onnx", "--info", "m.json",
     )  # fmt: skip
@@ -157,7 +157,7 @@ def test_dynamic_weights_export(zoo: Path, tmp_path: Path, run_step: Callable[..
 @pytest.mark.slow
 @pytest.mark.parametrize("damage", ["truncated", "text", "other task"])
 def test_damaged_or_wrong_weights_are_named_in_one_line(
-    zoo: Path, tmp_path: Path, run_step: Callable[..., Any], damage: str
+    zoo: Path, tmp_path: Path, run_step_at: Callable[..., Any], damage: str
 ) -> None:
     weights = tmp_path / "weights.pt"
     if damage == "truncated":
@@ -166,7 +166,7 @@ def test_damaged_or_wrong_weights_are_named_in_one_line(
         weights.write_text("hello", encoding="utf-8")
     else:
         shutil.copy(zoo / "yolo11n-seg.pt", weights)
-    done = run_step(
+    done = run_step_at(
         tmp_path, "export", "--weights", "weights.pt", "--task", "detect", "--imgsz", 64, 64,
         "--model", "m.onnx", "--info", "m.json",
     )  # fmt: skip

@@ -74,9 +74,9 @@ def test_sizes_lead_nowhere(build_detector: Callable[..., Any]) -> None:
     ("name", "end2end"), [("yolo11n", False), ("yolov8n", False), ("yolo26n", False), ("yolo26n", True)]
 )
 def test_finds_the_parts_of_real_exports(
-    zoo: Path, tmp_path: Path, run_step: Callable[..., Any], name: str, *, simplify: bool, end2end: bool
+    zoo: Path, tmp_path: Path, run_step_at: Callable[..., Any], name: str, *, simplify: bool, end2end: bool
 ) -> None:
-    done = run_step(
+    done = run_step_at(
         tmp_path, "export", "--weights", zoo / f"{name}.pt", "--task", "detect", "--imgsz", 64, 64,
         "--model", "m.onnx", "--info", "m.json",
         *(["--simplify"] if simplify else []), *(["--end2end"] if end2end else []),

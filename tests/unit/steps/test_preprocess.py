@@ -47,10 +47,10 @@ def test_a_model_that_does_not_run_is_named(
 
 
 def test_the_bytes_do_not_depend_on_the_hash_seed(
-    detector: Path, tmp_path: Path, run_step: Callable[..., Any]
+    detector: Path, tmp_path: Path, run_step_at: Callable[..., Any]
 ) -> None:
     for seed in ("1", "2"):
-        done = run_step(
+        done = run_step_at(
             tmp_path, "preprocess", "--model", detector.name, "--output", f"{seed}.onnx", PYTHONHASHSEED=seed
         )
         assert done.returncode == 0, done.stderr

@@ -26,9 +26,9 @@ _MISTAKES: dict[str, list[object]] = {
 @pytest.mark.yolo
 @pytest.mark.parametrize("step", _MISTAKES)
 def test_a_missing_input_is_one_line_and_exit_code_3(
-    tmp_path: Path, run_step: Callable[..., Any], step: str
+    tmp_path: Path, run_step_at: Callable[..., Any], step: str
 ) -> None:
-    done = run_step(tmp_path, step, *_MISTAKES[step])
+    done = run_step_at(tmp_path, step, *_MISTAKES[step])
     assert done.returncode == 3, done.stderr
     assert done.stderr.startswith("error: gone.")
     assert done.stderr.count("\n") == 1
@@ -37,11 +37,11 @@ def test_a_missing_input_is_one_line_and_exit_code_3(
 
 @pytest.mark.parametrize("step", _MISTAKES)
 def test_the_arguments_are_explained_without_heavy_packages(
-    tmp_path: Path, run_step: Callable[..., Any], step: str
+    tmp_path: Path, run_step_at: Callable[..., Any], step: str
 ) -> None:
     (tmp_path / "torch.py").write_text("raise RuntimeError('torch was imported')", encoding="utf-8")
     for package in ("onnx", "onnxruntime", "ultralytics", "numpy", "cv2"):
         (tmp_path / f"{package}.py").write_text("raise RuntimeError('imported')", encoding="utf-8")
-    done = run_step(tmp_path, step, "--help")
+    done = run_step_at(tmp_path, step, "--help")
     assert done.returncode == 0, done.stderr
     assert f"edgebuild.steps.{step}" in done.stdout

@@ -177,11 +177,11 @@ def test_a_damaged_ranges_file_is_named(run: Callable[..., tuple[Any, Any]], tmp
 
 
 def test_the_bytes_do_not_depend_on_the_hash_seed(
-    run: Callable[..., tuple[Any, Any]], tmp_path: Path, run_step: Callable[..., Any]
+    run: Callable[..., tuple[Any, Any]], tmp_path: Path, run_step_at: Callable[..., Any]
 ) -> None:
     run()
     for seed in ("1", "2"):
-        done = run_step(
+        done = run_step_at(
             tmp_path, "quantize", "--model", "p.onnx", "--ranges", "r.json", "--keep-float", "decode",
             "--output", f"{seed}.onnx", "--report", f"{seed}.json", PYTHONHASHSEED=seed,
         )  # fmt: skip
@@ -193,7 +193,7 @@ def test_the_bytes_do_not_depend_on_the_hash_seed(
 @pytest.mark.slow
 @pytest.mark.parametrize(("name", "end2end"), [("yolo11n", False), ("yolo26n", False), ("yolo26n", True)])
 def test_real_exports(
-    zoo: Path, tmp_path: Path, run_step: Callable[..., Any], name: str, *, end2end: bool
+    zoo: Path, tmp_path: Path, run_step_at: Callable[..., Any], name: str, *, end2end: bool
 ) -> None:
     np = pytest.importorskip("numpy")
     np.save(tmp_path / "t.npy", np.random.default_rng(0).random((2, 3, 64, 64), dtype=np.float32))
@@ -207,12 +207,12 @@ def test_real_exports(
          "--keep-float", "decode", "last", "--output", "q.onnx", "--report", "q.json"],
     ]  # fmt: skip
     for step in steps:
-        done = run_step(tmp_path, *step)
+        done = run_step_at(tmp_path, *step)
         assert done.returncode == 0, done.stderr
     nodes = json.loads((tmp_path / "q.json").read_text(encoding="utf-8"))["nodes"]
     assert nodes["float_by_type"]["Conv"] == (7 if name == "yolo11n" else 6)
     assert nodes["quantized_by_type"]["Conv"] > 50
-    done = run_step(
+    done = run_step_at(
         tmp_path,
         "quantize",
         "--model",

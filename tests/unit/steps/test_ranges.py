@@ -94,11 +94,11 @@ def test_a_batch_that_does_not_divide_the_images(
 
 
 def test_the_bytes_do_not_depend_on_the_hash_seed(
-    run: Callable[..., dict[str, Any]], tmp_path: Path, run_step: Callable[..., Any]
+    run: Callable[..., dict[str, Any]], tmp_path: Path, run_step_at: Callable[..., Any]
 ) -> None:
     run()
     for seed in ("1", "2"):
-        done = run_step(
+        done = run_step_at(
             tmp_path, "ranges", "--model", "p.onnx", "--tensors", "t.npy", "--method", "percentile",
             "--output", f"{seed}.json", PYTHONHASHSEED=seed,
         )  # fmt: skip

@@ -87,11 +87,11 @@ def workplace(
 @pytest.mark.yolo
 @pytest.mark.slow
 def test_equal_trainings_are_equal_byte_for_byte(
-    workplace: Callable[[str], Path], run_step: Callable[..., Any]
+    workplace: Callable[[str], Path], run_step_at: Callable[..., Any]
 ) -> None:
     folders = [workplace("one"), workplace("two")]
     for seed, folder in enumerate(folders):
-        done = run_step(folder, "train", *_arguments(1), PYTHONHASHSEED=str(seed))
+        done = run_step_at(folder, "train", *_arguments(1), PYTHONHASHSEED=str(seed))
         assert done.returncode == 0, done.stderr
         assert "@progress 1/1 epochs" in done.stdout
         assert not list((folder / "train").rglob("*.cache"))
@@ -106,7 +106,7 @@ def test_equal_trainings_are_equal_byte_for_byte(
 @pytest.mark.yolo
 @pytest.mark.slow
 def test_an_interrupted_training_continues(
-    workplace: Callable[[str], Path], run_step: Callable[..., Any]
+    workplace: Callable[[str], Path], run_step_at: Callable[..., Any]
 ) -> None:
     folder = workplace("one")
     argv = [sys.executable, "-m", "edgebuild.steps.train", *_arguments(6), "--resume"]
@@ -120,7 +120,7 @@ def test_an_interrupted_training_continues(
             time.sleep(0.05)
         attempt.send_signal(signal.SIGKILL)
 
-    done = run_step(folder, "train", *_arguments(6), "--resume")
+    done = run_step_at(folder, "train", *_arguments(6), "--resume")
 
     assert done.returncode == 0, done.stderr
     assert "@progress 6/6 epochs" in done.stdout
@@ -131,9 +131,9 @@ def test_an_interrupted_training_continues(
 @pytest.mark.yolo
 @pytest.mark.slow
 def test_weights_that_are_not_there_are_named(
-    workplace: Callable[[str], Path], run_step: Callable[..., Any]
+    workplace: Callable[[str], Path], run_step_at: Callable[..., Any]
 ) -> None:
     folder = workplace("one")
-    done = run_step(folder, "train", *_arguments(1), "--base", "yolo11n.pt")
+    done = run_step_at(folder, "train", *_arguments(1), "--base", "yolo11n.pt")
     assert done.returncode == 3
     assert "error: yolo11n.pt: no such file" in done.stderr
