@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-CHARACTER = 6.7
+CHARACTER = 7.4
 """Width of a 12 px character of the report's font in pixels, rather too wide than too narrow."""
 
 LINE = 14.0

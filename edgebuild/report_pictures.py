@@ -76,7 +76,7 @@ def read_detections(path: Path | None) -> list[dict[str, Any]]:
     try:
         document = json.loads(path.read_text(encoding="utf-8")) if path else {}
         return [image for image in document.get("images", ()) if _is_image(image)]
-    except (OSError, ValueError, AttributeError, TypeError):
+    except (OSError, ValueError, AttributeError, LookupError, TypeError):
         return []
 
 
