@@ -13,6 +13,8 @@ from edgebuild.action import Action, ActionInput, FileInput, Input, Output, Tree
 from edgebuild.digest import canonical_json
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from edgebuild.manifest import Dataset, Manifest, Quantize, Target
 
 DISTRIBUTIONS: dict[str, tuple[str, ...]] = {
@@ -55,6 +57,35 @@ class Ref:
     def path(self, role: str) -> str:
         """Return where the consumer sees it."""
         return f"in/{role}/{self.name}"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FileRef:
+    """A file of the user's, as something an action can read: the counterpart of :class:`Ref`.
+
+    Attributes:
+        file: Where it is, absolute.
+        name: What the consumer sees; never the user's own name for it, which cannot change any bytes.
+    """
+
+    file: Path
+    name: str
+
+    def to(self, role: str) -> FileInput:
+        """Return it as an input with a role of the consumer's."""
+        return FileInput(role=role, name=self.name, path=self.file)
+
+    def path(self, role: str) -> str:
+        """Return where the consumer sees it."""
+        return f"in/{role}/{self.name}"
+
+
+def weights(manifest: Manifest) -> Ref | FileRef:
+    """Return the model's weights: given, or trained."""
+    given = manifest.model.weights
+    if given is None:
+        return Ref(action="train", output="weights", name="weights.pt")
+    return FileRef(file=given, name=f"weights{given.suffix}")
 
 
 def own_step(  # noqa: PLR0913 - an action has this many sides
@@ -134,16 +165,9 @@ def train(manifest: Manifest, target: Target) -> Action:
 def export(manifest: Manifest, target: Target, batch: int) -> Action:
     """Return the ONNX export for a batch size."""
     model = manifest.model
-    weights: Input
-    if model.weights is not None:
-        # A fixed name: what the file is called cannot change what is in the export.
-        name = f"weights{model.weights.suffix}"
-        weights = FileInput(role="weights", name=name, path=model.weights)
-    else:
-        name = "weights.pt"
-        weights = ActionInput(role="weights", action="train", output="weights", name=name)
+    source = weights(manifest)
     settings = model.export
-    arguments = ["--weights", f"in/weights/{name}", "--task", model.task, *imgsz_arguments(model.imgsz)]
+    arguments = ["--weights", source.path("weights"), "--task", model.task, *imgsz_arguments(model.imgsz)]
     arguments += ["--batch", str(batch), "--opset", str(settings.opset)]
     arguments += ["--simplify"] if settings.simplify else []
     arguments += ["--dynamic"] if settings.dynamic else []
@@ -154,7 +178,7 @@ def export(manifest: Manifest, target: Target, batch: int) -> Action:
         "export",
         arguments,
         target=target.name,
-        inputs=(weights,),
+        inputs=(source.to("weights"),),
         outputs=(Output(role="model", path="model.onnx"), Output(role="info", path="model.json")),
         origin=(
             ("weights", "model.weights"),
@@ -214,9 +238,10 @@ def calibrate(manifest: Manifest, target: Target) -> Action:
 def calibration_format(target: Target, form: str, tensors: Ref, selection: Ref) -> Action:
     """Return the calibration set in a vendor's format."""
     arguments = ["--tensors", tensors.path("calibration"), "--selection", selection.path("selection")]
-    arguments += ["--format", form, "--output", "out/calibration"]
+    arguments += ["--format", form, "--batch", str(target.batch), "--output", "out/calibration"]
+    batch = "" if target.batch == 1 else f"-b{target.batch}"
     return own_step(
-        f"calibration@{form}",
+        f"calibration@{form}{batch}",
         "calibration",
         "calibration_format",
         arguments,

@@ -67,8 +67,10 @@ def _data_problems(
         count = manifest.dataset.calibration.images
         text = f"{toolchain.name} needs at least {need.minimum} calibration images, {count} are asked for"
         yield _problem(manifest, "dataset.calibration.images", text, "")
-    if "weights" in recipe.sources and manifest.model.train is None:
-        yield _problem(manifest, path, f"recipe {recipe.name!r} starts from training", "give `model.train`")
+    given = manifest.model.weights
+    if "weights" in recipe.sources and given is not None and given.suffix != ".pt":
+        text = f"recipe {recipe.name!r} reads PyTorch weights, the model is given as {given.suffix}"
+        yield _problem(manifest, path, text, "give `model.weights` as a .pt file")
     yield from _gate_problems(manifest, target, recipe)
 
 

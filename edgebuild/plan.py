@@ -147,7 +147,7 @@ class _Draft:
         recipe = chosen_recipe(target, toolchain)
         source = Sources(self.add, self._manifest, target, toolchain, self._cpu)
         for step in recipe.steps:
-            source.add_step(vendor_step(self._manifest, target, toolchain, recipe, step, source.get))
+            source.add_step(vendor_step(self._manifest, target, toolchain, recipe, step, source.read))
         artifact = source.get(recipe.artifact)
         measured = self._measure(target, toolchain, recipe, source)
         verdict = self.add(measure.verdict(target, artifact, measured["verdict"]))
@@ -193,7 +193,7 @@ class _Draft:
             runtime = toolchain.folder / recipe.evaluate.runtime if recipe.evaluate.runtime else None
             subject = Subject(
                 artifact=source.get(recipe.evaluate.artifact),
-                info=source.info(recipe.evaluate.artifact),
+                info=source.info(),
                 evidence=recipe.evaluate.evidence,
                 runtime=runtime,
             )
@@ -205,7 +205,7 @@ class _Draft:
             runtime = toolchain.folder / recipe.benchmark.runtime if recipe.benchmark.runtime else None
             subject = Subject(
                 artifact=source.get(recipe.benchmark.artifact),
-                info=source.info(recipe.benchmark.artifact),
+                info=source.info(),
                 evidence=recipe.benchmark.evidence,
                 runtime=runtime,
             )
@@ -221,7 +221,7 @@ class _Draft:
         relative = {METRICS[g.metric.partition("/")[0]].source for g in target.gates if g.relative}
         if manifest.dataset is None and not relative:
             return found
-        float_model = Subject(artifact=source.onnx(1), info=source.info("onnx", batch=1), evidence="host")
+        float_model = Subject(artifact=source.onnx(1), info=source.info(1), evidence="host")
         if manifest.dataset is not None:
             done = self.add(measure.validate(manifest, "baseline", target.name, float_model))
             picture = measure.detections(manifest, "baseline-detections", target.name, float_model)
@@ -244,7 +244,7 @@ class _Draft:
         artifact: Ref,
         measured: dict[str, dict[str, Ref]],
     ) -> str:
-        inputs = {"artifact": artifact, "info": source.info(recipe.artifact)}
+        inputs = {"artifact": artifact, "info": source.info()}
         verdict = Ref(action=f"{target.name}/verdict", output="verdict", name="verdict.json")
         metrics = measured["verdict"].get("metrics")
         if metrics is not None:

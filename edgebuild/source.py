@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from edgebuild import chain
-from edgebuild.chain import Ref
+from edgebuild.chain import FileRef, Ref
 from edgebuild.quantization import resolve_types, variant_label
 
 if TYPE_CHECKING:
@@ -48,8 +48,12 @@ class Sources:
         self._add(action)
         self._steps[action.step] = action
 
+    def read(self, name: str) -> Ref | FileRef:
+        """Return a source for a vendor's step, which may also read the model's weights."""
+        return self._weights() if name == "weights" else self.get(name)
+
     def get(self, name: str) -> Ref:
-        """Return a source by the name that recipes use.
+        """Return a source that an action makes, by the name that recipes use.
 
         Raises:
             KeyError: No such source; a toolchain is checked for that when it is loaded.
@@ -61,11 +65,10 @@ class Sources:
             return Ref(action=action.id, output=output, name=found.path.rpartition("/")[2], tree=found.tree)
         makers = {
             "onnx": lambda: self.onnx(self._target.batch),
-            "info": lambda: self.info("onnx"),
+            "info": self.info,
             "qdq": lambda: self._quantized(naive=False),
             "qdq_naive": lambda: self._quantized(naive=True),
             "calibration": self._calibration,
-            "weights": self._weights,
         }
         return makers[name]()
 
@@ -76,15 +79,15 @@ class Sources:
         done = self._add(chain.export(self._manifest, self._target, batch))
         return Ref(action=done, output="model", name="model.onnx")
 
-    def info(self, name: str, batch: int = 0) -> Ref:
-        """Return the description of the model that a source is made from."""
-        del name  # every source so far is made from the target's own export
+    def info(self, batch: int = 0) -> Ref:
+        """Return the description of the exported model; 0 means the target's own batch."""
         done = self.onnx(batch or self._target.batch).action
         return Ref(action=done, output="info", name="model.json")
 
-    def _weights(self) -> Ref:
-        done = self._add(chain.train(self._manifest, self._target))
-        return Ref(action=done, output="weights", name="weights.pt")
+    def _weights(self) -> Ref | FileRef:
+        if self._manifest.model.train is not None:
+            self._add(chain.train(self._manifest, self._target))
+        return chain.weights(self._manifest)
 
     def _calibrate(self) -> tuple[Ref, Ref]:
         done = self._add(chain.calibrate(self._manifest, self._target))

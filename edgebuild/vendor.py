@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from edgebuild.action import Input
-    from edgebuild.chain import Ref
+    from edgebuild.chain import FileRef, Ref
     from edgebuild.manifest import Manifest, Target
     from edgebuild.toolchain import Recipe, RecipeStep, Toolchain
 
@@ -27,7 +27,7 @@ def vendor_step(
     toolchain: Toolchain,
     recipe: Recipe,
     entry: RecipeStep,
-    get: Callable[[str], Ref],
+    get: Callable[[str], Ref | FileRef],
 ) -> Action:
     """Return one vendor step as an action.
 
@@ -76,7 +76,11 @@ def vendor_step(
 
 
 def _variables(
-    manifest: Manifest, target: Target, toolchain: Toolchain, recipe: Recipe, refs: Mapping[str, Ref]
+    manifest: Manifest,
+    target: Target,
+    toolchain: Toolchain,
+    recipe: Recipe,
+    refs: Mapping[str, Ref | FileRef],
 ) -> dict[str, Any]:
     options, _ = resolve_options(toolchain, target.options, lambda name: ("", 0, 0, name), recipe=recipe)
     height, width = manifest.model.imgsz
