@@ -11,8 +11,8 @@ from edgebuild.suggest import did_you_mean, listed
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from edgebuild.document import Node
     from edgebuild.errors import Problem
+    from edgebuild.node import Node
 
 IMPOSSIBLE_ABOVE = 1.0
 """Metrics without a unit are ratios in 0..1."""

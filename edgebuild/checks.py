@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from edgebuild.document import Node
     from edgebuild.errors import Problem
+    from edgebuild.node import Node
     from edgebuild.splits import Base
 
 WEIGHT_SUFFIXES = (".pt", ".onnx")

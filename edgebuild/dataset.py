@@ -15,7 +15,7 @@ from edgebuild.splits import Base, Splits
 from edgebuild.suggest import near_file
 
 if TYPE_CHECKING:
-    from edgebuild.document import Node
+    from edgebuild.node import Node
 
 CALIBRATION = "calibration"
 """Name of the split that explicitly listed calibration images make up."""
@@ -108,6 +108,7 @@ def _dataset(section: Node, source: DatasetFile, splits: Splits, calibration: Ca
             iou=float(validation["iou"]),
             max_detections=validation["max_detections"],
         ),
+        listed=tuple(item.path for items in source.splits.values() for item in items),
     )
 
 

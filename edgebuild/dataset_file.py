@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edgebuild.document import Node, Place, parse, read_text
+from edgebuild.document import parse, read_text
 from edgebuild.errors import ManifestError, Problem
+from edgebuild.node import Node, Place
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

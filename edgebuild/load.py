@@ -10,7 +10,7 @@ from edgebuild import matrix, merge, schema
 from edgebuild.acceptance import Scope, read_gates
 from edgebuild.checks import check_model, check_targets
 from edgebuild.dataset import read_dataset
-from edgebuild.document import Node, parse, read_text
+from edgebuild.document import parse, read_text
 from edgebuild.errors import ManifestError, Problem
 from edgebuild.manifest import (
     Benchmark,
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
     from edgebuild.dataset_file import DatasetFile
     from edgebuild.gates import Gate
+    from edgebuild.node import Node
 
 FORMAT = 1
 """Version of the manifest's format that is understood."""
@@ -222,6 +223,7 @@ def _target(name: str, node: Node, gates: tuple[Gate, ...]) -> Target:
         ship=values["ship"],
         timeout=float(values["timeout"]) if "timeout" in values else None,
         tags=tuple(values["tags"]),
+        optional=values["optional"],
     )
 
 

@@ -12,8 +12,8 @@ from edgebuild.suggest import did_you_mean, listed
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from edgebuild.document import Node
     from edgebuild.errors import Problem
+    from edgebuild.node import Node
 
 MAX_TARGETS = 1000
 """More are a mistake in the axes: each target is several processes and a package."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from edgebuild.document import Node
+from edgebuild.node import Node
 
 INHERITED = ("quantize", "benchmark", "acceptance")
 """Top-level sections that are the defaults of every target."""

@@ -6,8 +6,9 @@ import re
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from edgebuild.document import Node, Place, parse
+from edgebuild.document import parse
 from edgebuild.errors import ManifestError, Problem, UsageError
+from edgebuild.node import Node, Place
 from edgebuild.suggest import did_you_mean, listed
 
 if TYPE_CHECKING:

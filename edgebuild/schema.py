@@ -13,8 +13,8 @@ from edgebuild.suggest import did_you_mean, listed
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-    from edgebuild.document import Node
     from edgebuild.errors import Problem
+    from edgebuild.node import Node
 
 SCHEMA_FILE = Path(__file__).parent / "schemas" / "manifest.schema.json"
 

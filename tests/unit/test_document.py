@@ -9,11 +9,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edgebuild.document import MAX_BYTES, Node, parse, read_text
+from edgebuild.document import MAX_BYTES, parse, read_text
 from edgebuild.errors import ManifestError, Problem
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from edgebuild.node import Node
 
 YAMLISH = st.text(alphabet=st.sampled_from("ab01:-?,[]{}#&*!|>'\"%@` \n\t\r.~<=\u2028\x85é\ufeff\0"))
 

@@ -1,7 +1,12 @@
 from __future__ import annotations
 
-from edgebuild.document import Node, parse
+from typing import TYPE_CHECKING
+
+from edgebuild.document import parse
 from edgebuild.matrix import MAX_TARGETS, expand
+
+if TYPE_CHECKING:
+    from edgebuild.node import Node
 
 FAMILY = """
 matrix:

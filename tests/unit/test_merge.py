@@ -5,8 +5,9 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edgebuild.document import Node, Place, parse
+from edgebuild.document import parse
 from edgebuild.merge import inherit, overlay
+from edgebuild.node import Node, Place
 
 
 def tree(text: str) -> Node:
