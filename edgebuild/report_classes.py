@@ -60,7 +60,7 @@ def per_class(run: RunResult) -> Markup | None:
     return el(
         "figure",
         _legend(first[: MAX_SERIES + 1]),
-        _bars(drawn, first[: MAX_SERIES + 1]),
+        el("div", _bars(drawn, first[: MAX_SERIES + 1]), class_="scroll"),
         el("figcaption", _caption(len(drawn), len(classes), len(first))),
         el("details", el("summary", "All values"), _table(classes, first, baseline)),
         class_="classes",

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import json
+from typing import TYPE_CHECKING, Any
+
+from edgebuild.action import Finding
 
 if TYPE_CHECKING:
-    from edgebuild.action import Finding
+    from pathlib import Path
+
     from edgebuild.results import RunResult
 
 
@@ -19,7 +23,41 @@ def findings(run: RunResult) -> list[tuple[Finding, str]]:
         for finding in target.findings:
             if finding not in origins or not _from_action(run, finding):
                 origins.setdefault(finding, {})[target.name] = None
+        if noise := _noise(read_benchmark(target.benchmark)):
+            origins.setdefault(noise, {})[target.name] = None
     return [(finding, ", ".join(names)) for finding, names in origins.items()]
+
+
+def circumstances(run: RunResult) -> dict[str, Any]:
+    """Return under which circumstances latencies were measured, by the targets that share them."""
+    shared: dict[str, tuple[list[str], dict[str, Any]]] = {}
+    for target in run.targets:
+        document = read_benchmark(target.benchmark)
+        told = {key: document[key] for key in ("evidence", "machine", "settings") if document.get(key)}
+        if told:
+            shared.setdefault(json.dumps(told, sort_keys=True), ([], told))[0].append(target.name)
+    return {f"latency of {', '.join(names)}": told for names, told in shared.values()}
+
+
+def read_benchmark(path: Path | None) -> dict[str, Any]:
+    """Return a benchmark document; empty when it is absent or not one: a report shows what there is."""
+    try:
+        document = json.loads(path.read_text(encoding="utf-8")) if path else {}
+    except (OSError, ValueError):
+        return {}
+    return document if isinstance(document, dict) else {}
+
+
+def _noise(document: dict[str, Any]) -> Finding | None:
+    trust = document.get("trust")
+    if not isinstance(trust, dict) or not trust.get("noisy"):
+        return None
+    return Finding(
+        id="noisy-latency",
+        level="warning",
+        message=f"the latency cannot be trusted: {trust.get('why')}",
+        hint="Measure again on a machine that does nothing else.",
+    )
 
 
 def _from_action(run: RunResult, finding: Finding) -> bool:

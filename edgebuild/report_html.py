@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from edgebuild.action import Outcome
 from edgebuild.report_classes import per_class
 from edgebuild.report_dag import dag
-from edgebuild.report_findings import findings
+from edgebuild.report_findings import circumstances, findings
 from edgebuild.report_markup import Markup, el, join, raw
 from edgebuild.report_pictures import pictures
 from edgebuild.report_plots import tradeoff
@@ -129,8 +129,8 @@ def _sections(run: RunResult) -> Iterator[tuple[str, str, Markup]]:
             yield name, title, content
     if run.actions:
         yield "actions", "Actions", join([_filter(run), action_table(run)])
-    if run.protocol:
-        yield "protocol", "Validation protocol", facts(run.protocol)
+    if protocol := {**run.protocol, **circumstances(run)}:
+        yield "protocol", "Protocol", facts(protocol)
 
 
 def _metric_note(run: RunResult) -> Markup | None:

@@ -102,7 +102,7 @@ def tradeoff(run: RunResult) -> Markup | None:
         role="img",
     )
     caption = el("figcaption", _legend(drawn, len(entries) - len(pairs)))
-    return el("figure", svg, caption, class_="tradeoff")
+    return el("figure", el("div", svg, class_="scroll"), caption, class_="tradeoff")
 
 
 def _entries(run: RunResult, accuracy: str) -> list[Entry]:

@@ -53,7 +53,7 @@ addEventListener("load", async () => {
     return Math.max(...texts.map((text) => text.getBBox().x + text.getBBox().width)) - box.getBBox().width;
   });
   const wide = document.documentElement.scrollWidth - document.documentElement.clientWidth;
-  const visible = [...document.querySelectorAll("figure > svg.chart, svg.dag, svg.photo")].filter(
+  const visible = [...document.querySelectorAll("svg.chart, svg.dag, svg.photo")].filter(
     (svg) => svg.getBoundingClientRect().height > 20).length;
   const answer = document.createElement("pre");
   answer.id = "probe";

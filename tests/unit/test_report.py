@@ -12,6 +12,7 @@ import pytest
 
 from edgebuild.gates import Metric
 from edgebuild.report import report_document, write_report
+from edgebuild.report_findings import circumstances, read_benchmark
 from tests.unit.fixtures_report import failed_run, hostile_run, sample_run
 
 SCHEMA = json.loads((files("edgebuild") / "schemas" / "report.schema.json").read_text(encoding="utf-8"))
@@ -55,6 +56,25 @@ def test_a_metric_that_is_no_number_becomes_null(tmp_path: Path) -> None:
     run = replace(run, baseline=(Metric(name="map50", value=float("nan")),))
     write_report(run, tmp_path / "out")
     assert json.loads((tmp_path / "out" / "report.json").read_text())["baseline"][0]["value"] is None
+
+
+def test_a_noisy_latency_is_a_finding(tmp_path: Path) -> None:
+    path = tmp_path / "benchmark.json"
+    path.write_text(
+        json.dumps({"schema": 1, "machine": {"cpu": "x"}, "trust": {"noisy": True, "why": "heat"}})
+    )
+    run = sample_run(tmp_path, 2)
+    run = replace(run, targets=tuple(replace(target, benchmark=path) for target in run.targets))
+    (finding,) = report_document(run)["findings"]
+    assert finding["message"] == "the latency cannot be trusted: heat"
+    assert finding["from"] == "rpi5, n100-box"
+    assert circumstances(run) == {"latency of rpi5, n100-box": {"machine": {"cpu": "x"}}}
+
+
+def test_a_damaged_benchmark_document_is_left_out(tmp_path: Path) -> None:
+    (tmp_path / "b.json").write_text("[")
+    assert read_benchmark(tmp_path / "b.json") == {}
+    assert read_benchmark(tmp_path / "gone") == {}
 
 
 def test_an_empty_run_has_a_report(tmp_path: Path) -> None:
