@@ -72,7 +72,7 @@ def _lines(path: Path) -> list[bytes]:
 def _row(line: bytes) -> tuple[str, str] | None:
     try:
         action, key = json.loads(line)
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, RecursionError):
         return None
     return (action, key) if isinstance(action, str) and isinstance(key, str) else None
 

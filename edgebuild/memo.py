@@ -112,7 +112,7 @@ def _row(line: bytes) -> tuple[str, Signature, Digest] | None:
     """Return a line's row, or None for one that is not whole."""
     try:
         path, size, mtime, inode, ctime, value = json.loads(decode(line))
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, RecursionError):
         return None
     numbers = all(isinstance(number, int) for number in (size, mtime, inode, ctime))
     if not (numbers and isinstance(path, str) and is_digest(value)):

@@ -78,21 +78,14 @@ class Store:
             raise store_error(error, self.root) from error
 
     def _move_in(self, path: Path, target: Path) -> None:
-        temporary = target.with_name(f".{secrets.token_hex(8)}")
         try:
-            try:
-                path.rename(temporary)
-            except OSError as error:
-                if error.errno != errno.EXDEV:
-                    raise
-                shutil.copyfile(path, temporary)
-                path.unlink()
-            temporary.chmod(0o444)
-            temporary.rename(target)
-        except OSError:
-            with contextlib.suppress(OSError):
-                temporary.unlink()
-            raise
+            path.chmod(0o444)
+            path.rename(target)
+        except OSError as error:
+            if error.errno != errno.EXDEV:
+                raise
+            _copy_in(path, target, mode=0o444)
+            path.unlink()
 
     def materialise(self, artifact: Artifact, target: Path, *, link: bool = False) -> None:
         """Put an artifact's bytes at a path: a reflink or a copy, or a symbolic link for a trusted reader.
@@ -123,14 +116,7 @@ class Store:
             place.unlink(missing_ok=True)
             place.symlink_to(source)
             return
-        temporary = place.with_name(f".{place.name}.{secrets.token_hex(4)}")
-        try:
-            copy_file(source, temporary)
-            temporary.rename(place)
-        except OSError:
-            with contextlib.suppress(OSError):
-                temporary.unlink()
-            raise
+        _copy_in(source, place)
 
     def _quarantine(self, path: Path, digest: Digest) -> bool:
         """Put a bad blob aside; return whether another process had put a good one there meanwhile."""
@@ -230,6 +216,20 @@ def copy_file(source: Path, target: Path) -> None:
             fcntl.ioctl(writer.fileno(), FICLONE, reader.fileno())
         except OSError:
             shutil.copyfileobj(reader, writer, 1 << 20)
+
+
+def _copy_in(source: Path, place: Path, *, mode: int | None = None) -> None:
+    """Copy a file to a place where it appears whole or not at all; what was there is replaced."""
+    temporary = place.with_name(f".{secrets.token_hex(8)}")
+    try:
+        copy_file(source, temporary)
+        if mode is not None:
+            temporary.chmod(mode)
+        temporary.rename(place)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+        raise
 
 
 def remove_tree(folder: Path) -> None:
