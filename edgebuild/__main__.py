@@ -1,5 +1,5 @@
 """``python -m edgebuild``."""
 
-from edgebuild.cli import entry
+from edgebuild.entry import entry
 
 entry()

@@ -60,7 +60,7 @@ class ActionCache:
 
     def peek(self, key: ActionKey) -> Record | None:
         """Return the record of a key without looking at its blobs; a damaged record is put aside."""
-        path = self._path(key)
+        path = self.path(key)
         try:
             data = path.read_bytes()
         except OSError:  # absent, or not to be read now: a miss, which costs time only
@@ -76,7 +76,7 @@ class ActionCache:
         Raises:
             StoreError: The disk is full or the store cannot be written.
         """
-        path = self._path(record.key)
+        path = self.path(record.key)
         temporary = path.with_name(f".{secrets.token_hex(8)}")
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -87,7 +87,8 @@ class ActionCache:
                 temporary.unlink()
             raise store_error(error, self.store.root) from error
 
-    def _path(self, key: ActionKey) -> Path:
+    def path(self, key: ActionKey) -> Path:
+        """Return where the record of a key lies, or would."""
         return self.store.root / "actions" / key[:2] / f"{key[2:]}.json"
 
     def _put_aside(self, path: Path) -> None:

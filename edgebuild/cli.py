@@ -8,7 +8,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING
 
 from edgebuild import __version__
 
@@ -25,7 +25,9 @@ SELECTOR_HELP = "what to do: a target, target/step, a step, a glob, tag:NAME; ev
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code."""
-    options = _parser().parse_args(argv)
+    words = sys.argv[1:] if argv is None else list(argv)
+    options = _parser().parse_args(words)
+    options.argv = words
     verb: Callable[[argparse.Namespace], int] = options.verb
     try:
         return verb(options)
@@ -135,6 +137,7 @@ def _do_run(options: argparse.Namespace) -> int:
 
     return run(
         RunOptions(
+            argv=tuple(options.argv),
             **_common(options),  # type: ignore[arg-type]
             jobs=options.jobs,
             keep_going=options.keep_going,
@@ -295,8 +298,3 @@ def _jobs(text: str) -> int:
     if not text.isdigit() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"{text!r} is not a number of at least 1")
     return int(text)
-
-
-def entry() -> NoReturn:
-    """Run the command line and exit with its code."""
-    sys.exit(main())

@@ -113,6 +113,7 @@ class Dataset:
         names: Class names in the order of their ids.
         kpt_shape: Keypoints and dimensions, for pose only.
         splits: By name; only splits that the manifest uses are listed.
+        listed: Every folder and listing that the dataset YAML names, absolute.
     """
 
     file: Path
@@ -121,6 +122,7 @@ class Dataset:
     splits: Mapping[str, Split]
     calibration: Calibration
     validation: Validation
+    listed: tuple[Path, ...] = field(default=(), compare=False)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -182,7 +184,7 @@ class Target:
     ship: bool
     timeout: float | None
     tags: tuple[str, ...]
-    optional: bool = False
+    optional: bool
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -9,18 +9,20 @@ import os
 import signal
 import sys
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from edgebuild import execute
 from edgebuild.action import Outcome
 from edgebuild.console import open_display
 from edgebuild.engine import run_actions
+from edgebuild.idle import remember
 from edgebuild.outcome import materialise, run_result
 from edgebuild.results import count, run_document
 from edgebuild.selection import select
 from edgebuild.session import Session, open_session
 from edgebuild.verbs.plan import print_forecast
+from edgebuild.watch import watched_files, watched_variables
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -33,8 +35,9 @@ REPORTS = ("report.html", "report.json", "report.md")
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RunOptions:
-    """What the user asked of ``run``."""
+    """What the user asked of ``run``; ``argv`` is the command line itself."""
 
+    argv: tuple[str, ...]
     manifest: str
     words: tuple[str, ...]
     overrides: tuple[str, ...]
@@ -53,6 +56,7 @@ class RunOptions:
 
 def run(options: RunOptions) -> int:
     """Run, and return the exit code."""
+    since = time.time_ns()
     session = open_session(options.manifest, overrides=options.overrides, templates=options.templates)
     left_out = session.unavailable(skip_all=options.skip_unavailable)
     chosen = select(session.plan, options.words, until=options.until, without=left_out)
@@ -83,7 +87,25 @@ def run(options: RunOptions) -> int:
     )
     reports = _report(session, result) if not received else ()
     _show(result, reports, options, session)
-    return 128 + received[0] if received else result.exit_code
+    if received:
+        return 128 + received[0]
+    if _nothing_to_do(result, options):
+        written = [*reports, *(path for paths in placed.values() for path in paths.values())]
+        files = watched_files(session, context, results, templates=options.templates, written=written)
+        remember(
+            list(options.argv),
+            files=files,
+            environ=watched_variables(session, context.environ),
+            text=_text(replace(result, seconds=0.0), reports, options, session),
+            since=since,
+        )
+    return result.exit_code
+
+
+def _nothing_to_do(result: RunResult, options: RunOptions) -> bool:
+    """Whether the same command would have nothing to do next time, and would say the same."""
+    outcomes = {view.result.outcome for view in result.actions if view.result}
+    return outcomes <= {Outcome.CURRENT} and not (result.exit_code or options.force or options.explain)
 
 
 def _report(session: Session, result: RunResult) -> tuple[Path, ...]:
@@ -107,10 +129,21 @@ def _same_verdicts(path: Path, result: RunResult) -> bool:
     return False
 
 
+def _text(result: RunResult, reports: tuple[Path, ...], options: RunOptions, session: Session) -> str:
+    """Return what a run that had nothing to do prints."""
+    if options.json:
+        return _document(result, reports) + "\n"
+    return "" if options.quiet else "\n".join([*_closing_lines(result, reports, session), ""])
+
+
+def _document(result: RunResult, reports: tuple[Path, ...]) -> str:
+    document = run_document(result) | {"report": [os.path.relpath(path) for path in reports]}
+    return json.dumps(document, indent=2, ensure_ascii=False)
+
+
 def _show(result: RunResult, reports: tuple[Path, ...], options: RunOptions, session: Session) -> None:
     if options.json:
-        document = run_document(result) | {"report": [os.path.relpath(path) for path in reports]}
-        print(json.dumps(document, indent=2, ensure_ascii=False))
+        print(_document(result, reports))
     elif not options.quiet:
         _print_result(result, reports, session, explain=options.explain)
     for view in result.actions:
@@ -125,25 +158,28 @@ def _print_result(result: RunResult, reports: tuple[Path, ...], session: Session
         for view in result.actions:
             if view.result:
                 print("\n".join(reason_lines(session, view.id, str(view.result.outcome), view.result.why)))
-    ran = count(result, Outcome.RAN)
-    done = [count(result, outcome) for outcome in (Outcome.CACHED, Outcome.CURRENT)]
-    if ran or done[0] or result.exit_code:
-        from rich.console import Console  # noqa: PLC0415 - a run with nothing to do prints one line
+    if result.exit_code or any(count(result, outcome) for outcome in (Outcome.RAN, Outcome.CACHED)):
+        from rich.console import Console  # noqa: PLC0415 - a run with nothing to do prints three lines
 
         from edgebuild.report_terminal import terminal_table  # noqa: PLC0415
 
-        terminal_table(result, Console())
-    rest = {
-        name: count(result, outcome)
-        for name, outcome in (("failed", Outcome.FAILED), ("skipped", Outcome.SKIPPED))
-    }
-    extra = "".join(f", {number} {name}" for name, number in rest.items() if number)
-    print(f"{ran} ran, {done[0]} cached, {done[1]} current{extra}; {result.seconds:.1f} s")
-    if reports:
-        print(f"report: {os.path.relpath(reports[0])}")
-    dist = session.manifest.folder / "dist" / session.manifest.name
+        # Rich takes 80 columns where there is no terminal; a log file has room for whole rows.
+        terminal_table(result, Console(width=None if sys.stdout.isatty() else 120))
+    print("\n".join(_closing_lines(result, reports, session)))
+
+
+def _closing_lines(result: RunResult, reports: tuple[Path, ...], session: Session) -> list[str]:
+    """Return how many actions ended how, and where the report and the packages are."""
+    always = {"ran": Outcome.RAN, "cached": Outcome.CACHED, "current": Outcome.CURRENT}
+    rest = {"failed": Outcome.FAILED, "skipped": Outcome.SKIPPED}
+    numbers = {name: count(result, outcome) for name, outcome in (always | rest).items()}
+    text = ", ".join(f"{number} {name}" for name, number in numbers.items() if number or name in always)
+    lines = [f"{text}; {result.seconds:.1f} s"]
+    lines += [f"report: {os.path.relpath(reports[0])}"] if reports else []
     if any(target.package for target in result.targets):
-        print(f"packages: {os.path.relpath(dist)}{os.sep}")
+        dist = session.manifest.folder / "dist" / session.manifest.name
+        lines.append(f"packages: {os.path.relpath(dist)}{os.sep}")
+    return lines
 
 
 @contextlib.contextmanager

@@ -92,7 +92,7 @@ def write_model(
     info = {
         "schema": 1, "task": task, "names": list(NAMES), "imgsz": list(imgsz), "stride": 32, "batch": batch,
         "dynamic": False, "opset": 17, "end2end": end2end,
-        "input": {"name": "images", "shape": [batch, 3, *imgsz], "dtype": "float32", "channels": 3},
+        "input": {"name": "images", "shape": [batch, 3, *imgsz], "dtype": "float32", "channels": "RGB"},
         "outputs": [{"name": name, "shape": shape} for name, shape in shapes.items()],
     }  # fmt: skip
     (folder / "info").mkdir(parents=True, exist_ok=True)

@@ -1,0 +1,135 @@
+"""The quickest answer to "is there anything to do": nothing that the last run looked at has changed.
+
+After a run in which every action was current, the state of every file that decided so is noted: manifest,
+data, templates, tools, edgebuild's own code, records, blobs, outputs, reports. The same command with the
+same environment then only has to look at these again. It may say "nothing to do" only where the full path
+would say so too; in any doubt it says nothing, and the full path decides.
+
+Imported before everything else, so it imports next to nothing itself.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+
+SCHEMA = 1
+
+GRAIN_NS = 20_000_000
+"""A file changed this shortly before it was looked at could have changed again without looking different."""
+
+VARIABLES = ("PATH", "HOME", "EDGEBUILD_CACHE", "XDG_CACHE_HOME", "PYTHONPATH")
+"""Variables that decide which tools and which store are meant; declared ones of toolchains come on top."""
+
+
+def answer(argv: list[str], environ: dict[str, str]) -> str | None:
+    """Return what to print when there is surely nothing to do, else None.
+
+    Args:
+        argv: The command line, without the program.
+        environ: The environment.
+    """
+    place = _place(argv)
+    if place is None:
+        return None
+    try:
+        with open(place, encoding="utf-8") as stream:  # noqa: PTH123 - pathlib costs more than this check
+            note = json.load(stream)
+        if note["schema"] != SCHEMA or note["argv"] != argv or note["where"] != _where():
+            return None
+        if any(environ.get(name) != value for name, value in note["environ"].items()):
+            return None
+        return str(note["text"]) if _unchanged(note["files"], note["absent"]) else None
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def remember(
+    argv: list[str], *, files: list[str], environ: dict[str, str | None], text: str, since: int
+) -> None:
+    """Note the state of everything that made this run find nothing to do.
+
+    Args:
+        argv: The command line, without the program.
+        files: Every file and directory that was looked at; one that is not there is noted as absent.
+        environ: Variables that were looked at, and their values.
+        text: What to print next time.
+        since: When the run began to look, in nanoseconds: a file changed after that was perhaps looked at
+            before its change.
+    """
+    place = _place(argv)
+    if place is None:
+        return
+    rows: list[list[object]] = []
+    absent: list[str] = []
+    newest = 0
+    for path in files:
+        try:
+            found = os.stat(path)  # noqa: PTH116 - thousands of files
+        except OSError:
+            absent.append(path)
+            continue
+        rows.append([path, found.st_size, found.st_mtime_ns, found.st_ino, found.st_ctime_ns])
+        newest = max(newest, found.st_mtime_ns, found.st_ctime_ns)
+    if newest > since - GRAIN_NS:
+        return  # the next run will note it
+    note = {
+        "schema": SCHEMA,
+        "argv": argv,
+        "where": _where(),
+        "environ": environ,
+        "files": rows,
+        "absent": absent,
+        "text": text,
+    }
+    temporary = f"{place}.{os.getpid()}"
+    try:
+        os.makedirs(os.path.dirname(place), exist_ok=True)  # noqa: PTH103, PTH120
+        with open(temporary, "w", encoding="utf-8") as stream:  # noqa: PTH123
+            json.dump(note, stream, ensure_ascii=False, separators=(",", ":"))
+        os.replace(temporary, place)  # noqa: PTH105
+    except OSError:
+        return
+
+
+def _unchanged(files: list[list[object]], absent: list[str]) -> bool:
+    stat = os.stat
+    for path, size, mtime, inode, ctime in files:
+        found = stat(path)  # type: ignore[arg-type]
+        if (
+            found.st_mtime_ns != mtime
+            or found.st_size != size
+            or found.st_ctime_ns != ctime
+            or found.st_ino != inode
+        ):
+            return False
+    return not any(map(os.path.lexists, absent))
+
+
+def _place(argv: list[str]) -> str | None:
+    """Return where the note for a command line is: one per command line and workspace."""
+    if not argv or argv[0] != "run":
+        return None
+    manifest = next((word for word in argv[1:] if word.endswith((".yaml", ".yml"))), None)
+    if manifest is None:
+        return None
+    import zlib  # noqa: PLC0415 - only names a file; what is in it is compared in full
+
+    folder = os.path.dirname(os.path.abspath(manifest))  # noqa: PTH100, PTH120
+    name = f"{zlib.crc32(chr(0).join(argv).encode('utf-8', 'surrogateescape')):08x}"
+    return os.path.join(folder, ".edgebuild", "idle", f"{name}.json")  # noqa: PTH118
+
+
+def _where() -> list[object]:
+    """Return what must be the same besides files: directory, interpreter, machine, usable cores."""
+    machine = os.uname()
+    return [
+        os.getcwd(),  # noqa: PTH109
+        sys.executable,
+        sys.version,
+        machine.nodename,
+        machine.machine,
+        machine.release,
+        len(os.sched_getaffinity(0)),
+    ]
