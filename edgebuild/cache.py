@@ -70,6 +70,11 @@ class ActionCache:
             self._put_aside(path)
         return record
 
+    def forget(self, key: ActionKey) -> None:
+        """Remove a record, so that its action runs again."""
+        with contextlib.suppress(OSError):
+            self.path(key).unlink()
+
     def record(self, record: Record) -> None:
         """Write a record, atomically.
 

@@ -9,6 +9,7 @@
     |-- ToolchainMissingError   5   a toolchain is absent or out of the supported range
     |-- DeviceError             6   a device is unavailable or its measurement untrusted
     |-- StoreError              8   the cache or store is damaged or cannot be written
+    |   `-- LostError           8   bytes that were stored are gone (found again by running the action)
     `-- VerificationError       9   a package does not verify
 
 A message says what is wrong, where, and what to do next. The command line prints it without a traceback.
@@ -109,6 +110,10 @@ class StoreError(EdgebuildError):
     """The content store is damaged, full or cannot be written."""
 
     exit_code = 8
+
+
+class LostError(StoreError):
+    """Bytes that a record names are not to be had: the action that made them has to run again."""
 
 
 class VerificationError(EdgebuildError):

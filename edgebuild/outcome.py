@@ -31,8 +31,12 @@ def materialise(
 
     Returns:
         Per target, the paths of its ``artifact``, ``package`` and ``measurements``, absolute.
+
+    Raises:
+        LostError: Something that is needed is not to be had from the store.
     """
     placed: dict[str, dict[str, Path]] = {}
+    _require_documents(plan, results, context)
     for target in plan.targets:
         if target.name not in targets:
             continue
@@ -120,6 +124,31 @@ def current(artifact: Artifact, place: Path, memo: Memo) -> bool:
     if here != {name for name, _, _ in artifact.entries}:
         return False
     return all(memo.digest(str(place / name)) == digest for name, digest, _ in artifact.entries)
+
+
+def forget_lost(results: Mapping[str, ActionResult], context: Context) -> bool:
+    """Forget the results whose bytes turned out to be gone; return whether there were any."""
+    lost, context.cache.store.lost = context.cache.store.lost, set()
+    for result in results.values():
+        digests = {d for a in result.artifacts for d in [a.digest, *(row[1] for row in a.entries)]}
+        if result.key is not None and digests & lost:
+            context.cache.forget(result.key)
+    return bool(lost)
+
+
+def _require_documents(plan: Plan, results: Mapping[str, ActionResult], context: Context) -> None:
+    """Make sure that everything the report reads is here; a remote cache may still have it only."""
+    wanted = [(plan.baseline, "metrics"), (plan.baseline_detections, "detections")]
+    for target in plan.targets:
+        wanted += [
+            (target.verdict, "verdict"),
+            (target.detections, "detections"),
+            (target.benchmark, "benchmark"),
+        ]
+    for action, role in wanted:
+        result = results.get(action)
+        if result is not None and result.artifacts:
+            context.cache.store.require(result.artifact(role))
 
 
 def _place(artifact: Artifact, place: Path, context: Context) -> None:

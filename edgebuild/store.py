@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from edgebuild.action import Artifact
 from edgebuild.digest import PREFIX, Digest, digest_file, digest_tree
-from edgebuild.errors import StoreError
+from edgebuild.errors import LostError, StoreError
 from edgebuild.lock import held, held_if_free, never
 from edgebuild.memo import Memo
 
@@ -29,11 +29,16 @@ class Store:
 
     Layout below the root: ``blobs/ab/cdef...`` read-only files, ``quarantine/`` bytes that did not match
     their name, ``scratch/`` one directory per running action, ``locks/``, and the digest memo.
+
+    Attributes:
+        lost: Digests that were needed in this process and not to be had.
     """
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, *, fetch: Callable[[Digest, int], bool] | None = None) -> None:
         self.root = root
         self.memo = Memo(root / "blobs.memo")
+        self.lost: set[Digest] = set()
+        self._fetch = fetch
 
     def blob(self, digest: Digest) -> Path:
         """Return where a blob lies, or would."""
@@ -60,6 +65,27 @@ class Store:
         if not artifact.tree:
             return self.has(artifact.digest, artifact.size)
         return all(self.has(digest, size) for _, digest, size in artifact.entries)
+
+    def require(self, artifact: Artifact) -> None:
+        """Make sure that an artifact's bytes are here and sound, fetching those that are not.
+
+        Raises:
+            LostError: They are not to be had; their digests are noted in ``lost``.
+        """
+        rows = (
+            [(d, size) for _, d, size in artifact.entries]
+            if artifact.tree
+            else [(artifact.digest, artifact.size)]
+        )
+        for digest, size in rows:
+            if not self.has(digest, size) and not self._fetched(digest, size):
+                self.lost.add(digest)
+                raise LostError(
+                    f"{self.blob(digest)}: gone from the store", hint="the next run makes it again"
+                )
+
+    def _fetched(self, digest: Digest, size: int) -> bool:
+        return self._fetch is not None and self._fetch(digest, size) and self.has(digest, size)
 
     def adopt(self, path: Path, digest: Digest) -> None:
         """Move a finished file into the store under its digest.
@@ -91,10 +117,15 @@ class Store:
         """Put an artifact's bytes at a path: a reflink or a copy, or a symbolic link for a trusted reader.
 
         Args:
-            artifact: What; it must be in the store.
+            artifact: What.
             target: File or directory path; its parent is made, what was there is replaced.
             link: Make symbolic links into the store instead of copies.
+
+        Raises:
+            LostError: Its bytes are not to be had.
+            StoreError: They cannot be written to the place.
         """
+        self.require(artifact)
         try:
             if artifact.tree:
                 _replace_tree(target, artifact)

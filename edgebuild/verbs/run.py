@@ -16,8 +16,9 @@ from edgebuild import execute
 from edgebuild.action import Outcome
 from edgebuild.console import open_display
 from edgebuild.engine import run_actions
+from edgebuild.errors import LostError
 from edgebuild.idle import remember
-from edgebuild.outcome import materialise, run_result
+from edgebuild.outcome import forget_lost, materialise, run_result
 from edgebuild.results import count, run_document
 from edgebuild.selection import select
 from edgebuild.session import Session, open_session
@@ -28,7 +29,13 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from edgebuild.action import Action, ActionResult
+    from edgebuild.perform import Context
     from edgebuild.results import RunResult
+    from edgebuild.selection import Selection
+
+ROUNDS = 3
+"""How often a run starts over because bytes it counted on are gone from the store."""
 
 REPORTS = ("report.html", "report.json", "report.md")
 
@@ -71,8 +78,7 @@ def run(options: RunOptions) -> int:
     with _signals() as received, open_display(len(actions), quiet=options.quiet or options.json) as display:
         context = session.context(display, force=force)
         context.cache.store.sweep()
-        results = run_actions(actions, context, jobs=options.jobs, keep_going=options.keep_going)
-        placed = materialise(session.plan, results, context, chosen.targets)
+        results, placed = _bring(session, actions, context, chosen, options)
     named = {target for word in options.words for target in left_out if target == word.partition("/")[0]}
     shown = left_out if not options.words else {name: left_out[name] for name in named}
     result = run_result(
@@ -100,6 +106,31 @@ def run(options: RunOptions) -> int:
             since=since,
         )
     return result.exit_code
+
+
+def _bring(
+    session: Session, actions: list[Action], context: Context, chosen: Selection, options: RunOptions
+) -> tuple[dict[str, ActionResult], dict[str, dict[str, Path]]]:
+    """Bring actions to their results and results to their places.
+
+    Bytes of an earlier result may turn out to be gone only when they are needed. Then that result is
+    forgotten and everything is brought up to date once more.
+
+    Raises:
+        LostError: They are gone again and again: something removes them while we run.
+    """
+    for left in range(ROUNDS - 1, -1, -1):
+        results = run_actions(actions, context, jobs=options.jobs, keep_going=options.keep_going)
+        try:
+            placed = materialise(session.plan, results, context, chosen.targets)
+        except LostError:
+            if not left:
+                raise
+            placed = {}
+        if not forget_lost(results, context) or not left or execute.stopping():
+            return results, placed
+        context = replace(context, force=frozenset())
+    raise AssertionError("the last round returns")
 
 
 def _nothing_to_do(result: RunResult, options: RunOptions) -> bool:
