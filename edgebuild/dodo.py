@@ -48,7 +48,7 @@ def manifest_tasks(folder: Path | None = None) -> Iterator[dict[str, Any]]:
         actions = [a for a in session.plan.actions if set(a.targets) - left_out]
         results: dict[str, ActionResult] = {}
         prefix = session.manifest.name
-        for task in doit_tasks(actions, session.context(Silence()), results, []):
+        for task in doit_tasks(actions, session.context(Silence()), results):
             task["name"] = f"{prefix}/{task['name']}"
             task["task_dep"] = [f"build:{prefix}/{name}" for name in task["task_dep"]]
             yield task

@@ -50,8 +50,7 @@ def _schedule(
     from doit.dependency import Dependency, JSONCodec, MD5Checker  # noqa: PLC0415
     from doit.runner import MThreadRunner, Runner  # noqa: PLC0415
 
-    failures: list[BaseException] = []
-    tasks = [_task(spec) for spec in doit_tasks(actions, context, results, failures)]
+    tasks = [_task(spec) for spec in doit_tasks(actions, context, results)]
     control = TaskControl(tasks)
     control.process(None)
     state = Dependency(_MemoryState, "", checker_cls=MD5Checker, codec_cls=JSONCodec)
@@ -61,15 +60,12 @@ def _schedule(
     else:
         runner = Runner(state, reporter, continue_=keep_going)
     runner.run_all(control.task_dispatcher())
-    if failures:
-        raise failures[0]
 
 
 def doit_tasks(
     actions: Sequence[Action],
     context: Context,
     results: dict[str, ActionResult],
-    failures: list[BaseException],
 ) -> Iterator[dict[str, Any]]:
     """Yield one doit task description per action; also what ``dodo.py`` gives to plain ``doit``.
 
@@ -77,12 +73,11 @@ def doit_tasks(
         actions: In plan order.
         context: What the run shares.
         results: Filled in as actions come to their results.
-        failures: Filled in with exceptions that are bugs, not failures of a step.
     """
     for action in actions:
         yield {
             "name": action.id,
-            "actions": [(_bring, [action, context, results, failures])],
+            "actions": [(_bring, [action, context, results])],
             "task_dep": list(action.needs),
             "doc": f"{action.step} for {', '.join(action.targets)}",
             "verbosity": 0,
@@ -91,19 +86,12 @@ def doit_tasks(
         }
 
 
-def _bring(
-    action: Action, context: Context, results: dict[str, ActionResult], failures: list[BaseException]
-) -> Any:
+def _bring(action: Action, context: Context, results: dict[str, ActionResult]) -> Any:
     """Perform one action as doit's action; tell doit in its own terms whether dependents may start."""
     from doit.exceptions import TaskFailed  # noqa: PLC0415 - a run with nothing to do needs no doit
 
-    try:
-        upstream = {name: results[name] for name in action.needs}
-        results[action.id] = perform(action, upstream, context)
-    except BaseException as error:
-        # A bug of ours: doit would swallow it with its traceback, and the run would look unfinished.
-        failures.append(error)
-        raise
+    upstream = {name: results[name] for name in action.needs}
+    results[action.id] = perform(action, upstream, context)
     if _succeeded(results[action.id]):
         return True
     return TaskFailed(f"{action.id} failed", report=False)
