@@ -26,7 +26,7 @@ SELECTOR_HELP = "what to do: a target, target/step, a step, a glob, tag:NAME; ev
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code."""
     words = sys.argv[1:] if argv is None else list(argv)
-    options = _parser().parse_args(words)
+    options = _parse(words)
     options.argv = words
     verb: Callable[[argparse.Namespace], int] = options.verb
     try:
@@ -39,6 +39,18 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 130
     except Exception as error:  # noqa: BLE001 - the last line of defence reports everything
         return _report_error(error)
+
+
+def _parse(words: Sequence[str]) -> argparse.Namespace:
+    parser = _parser()
+    options, rest = parser.parse_known_args(words)
+    # argparse takes all words of one kind at one place only: `run m.yaml -j 4 int8` leaves `int8` over.
+    flags = [word for word in rest if word.startswith("-")]
+    if rest and (flags or "words" not in options):
+        parser.error(f"unrecognized arguments: {' '.join(flags or rest)}")
+    if rest:
+        options.words += rest
+    return options
 
 
 def _report_error(error: Exception) -> int:
