@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 
     from edgebuild.action import Action
     from edgebuild.selection import Selection
-    from edgebuild.verbs.run import RunOptions
 
 COLOURS = {"run": "#f6c667", "cached": "#9ad0ec", "current": "#b7e4c7", "skipped": "#dddddd"}
 
@@ -56,13 +55,13 @@ def print_forecast(
     left_out: Mapping[str, str],
     *,
     force: frozenset[str],
-    options: RunOptions,
-) -> int:
-    """Print what ``run`` would do; with ``--exit-code``, 10 says that something would."""
+    form: str,
+    explain: bool,
+) -> bool:
+    """Print what ``run`` would do, as ``text`` or ``json``; return whether anything would run."""
     states = _states(session, chosen, left_out, force)
-    print(_json(session, states) if options.json else _table(states, explain=options.explain))
-    pending = any(state.state == "run" for state in states.values())
-    return 10 if pending and options.exit_code else 0
+    print(_json(session, states) if form == "json" else _table(states, explain=explain))
+    return any(state.state == "run" for state in states.values())
 
 
 def _states(

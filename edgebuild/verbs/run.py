@@ -37,6 +37,9 @@ if TYPE_CHECKING:
 ROUNDS = 3
 """How often a run starts over because bytes it counted on are gone from the store."""
 
+PENDING = 10
+"""Exit code of ``--dry-run --exit-code`` when something would run."""
+
 REPORTS = ("report.html", "report.json", "report.md")
 
 
@@ -70,7 +73,9 @@ def run(options: RunOptions) -> int:
     session.require_distributions()
     force = chosen.asked if options.force else frozenset[str]()
     if options.dry_run:
-        return print_forecast(session, chosen, left_out, force=force, options=options)
+        form = "json" if options.json else "text"
+        pending = print_forecast(session, chosen, left_out, force=force, form=form, explain=options.explain)
+        return PENDING if pending and options.exit_code else 0
     started = dt.datetime.now(dt.UTC).astimezone().isoformat(timespec="seconds")
     clock = time.monotonic()
     wanted = set(chosen.actions)

@@ -4,7 +4,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from edgebuild.steps._machine import cpu_family, cpu_model, describe_machine, governor, peak_memory_mb
+from edgebuild.machine import cpu_family, cpu_model
+from edgebuild.steps._machine import describe_machine, governor, peak_memory_mb
 
 if TYPE_CHECKING:
     from pathlib import Path
