@@ -38,7 +38,7 @@ def run(
         log=tmp_path / "logs" / "log",
         environ={"PATH": os.environ["PATH"], **environ},
         lay_out=lay_out,
-        progress=[].append,
+        progress=print,
     )
 
 
