@@ -65,7 +65,7 @@ class ActionCache:
             data = path.read_bytes()
         except OSError:  # absent, or not to be read now: a miss, which costs time only
             return None
-        record = _parse(data, key)
+        record = parse_record(data, key)
         if record is None:
             self._put_aside(path)
         return record
@@ -85,7 +85,7 @@ class ActionCache:
         temporary = path.with_name(f".{secrets.token_hex(8)}")
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            temporary.write_bytes(encode(_spell(record)))
+            temporary.write_bytes(spell_record(record))
             temporary.rename(path)
         except OSError as error:
             with contextlib.suppress(OSError):
@@ -103,7 +103,8 @@ class ActionCache:
             path.rename(place)
 
 
-def _spell(record: Record) -> str:
+def spell_record(record: Record) -> bytes:
+    """Return a record as the bytes that a cache keeps."""
     body = {
         "schema": RECORD_SCHEMA,
         "key": record.key,
@@ -115,10 +116,11 @@ def _spell(record: Record) -> str:
     }
     text = canonical_json(body)
     # The record's own digest: one flipped bit anywhere in it and it is not believed.
-    return f"{text}\n{digest_text(text)}\n"
+    return encode(f"{text}\n{digest_text(text)}\n")
 
 
-def _parse(data: bytes, key: ActionKey) -> Record | None:
+def parse_record(data: bytes, key: ActionKey) -> Record | None:
+    """Return the record in bytes that a cache kept, or None when they are not whole or of another key."""
     body, _, seal = data.rstrip(b"\n").rpartition(b"\n")
     if not body or seal != digest_bytes(body).encode():
         return None
