@@ -31,6 +31,7 @@ def main(argv: Sequence[str]) -> None:
         measured=(arguments.metrics, arguments.benchmark),
         baseline=(arguments.baseline, arguments.baseline_benchmark),
         artifact=arguments.artifact,
+        baseline_artifact=arguments.baseline_artifact,
     )
     write_json(arguments.output, document)
     for row in document["verdicts"]:
@@ -44,6 +45,7 @@ def judge_files(
     measured: tuple[Path, Path | None],
     baseline: tuple[Path | None, Path | None],
     artifact: Path,
+    baseline_artifact: Path | None = None,
 ) -> dict[str, Any]:
     """Return the verdict document.
 
@@ -52,12 +54,16 @@ def judge_files(
         measured: Metrics document and benchmark document of the target.
         baseline: The same two of the float model.
         artifact: File or directory whose bytes are ``size_mb`` (1 MB is 1,000,000 bytes).
+        baseline_artifact: The same of the float model, where a gate compares sizes.
 
     Raises:
         StepFailure: A document or the artifact cannot be read.
     """
     metrics = {**_metrics(measured), "size_mb": _size(artifact)}
-    verdicts = judge_all(gates, metrics, _metrics(baseline))
+    floats = _metrics(baseline)
+    if baseline_artifact is not None:
+        floats["size_mb"] = _size(baseline_artifact)
+    verdicts = judge_all(gates, metrics, floats)
     return {
         "schema": SCHEMA,
         "status": "passed" if all(verdict.passed for verdict in verdicts) else "rejected",
@@ -167,6 +173,7 @@ def _arguments(argv: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--benchmark", type=Path)
     parser.add_argument("--baseline", type=Path)
     parser.add_argument("--baseline-benchmark", type=Path)
+    parser.add_argument("--baseline-artifact", type=Path)
     parser.add_argument("--artifact", type=Path, required=True)
     parser.add_argument("--output", type=Path, required=True)
     return parser.parse_args(argv)
