@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import shlex
 import signal
 import sys
@@ -12,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgebuild import protocol
-from edgebuild.action import ActionResult, Outcome
+from edgebuild.action import ActionResult, FileInput, Outcome, TreeInput
 from edgebuild.collect import find, read_log
 from edgebuild.errors import EdgebuildError, StepError, StepTimeoutError, ToolchainMissingError
 from edgebuild.execute import Execution, StartError, execute, log_tail
@@ -203,4 +204,19 @@ def _own_words(action: Action, log: Path) -> str:
     if not is_own(action):
         return ""
     lines = [line for line in log_tail(log, 40).splitlines() if line.startswith(protocol.ERROR_PREFIX)]
-    return lines[-1].removeprefix(protocol.ERROR_PREFIX) if lines else ""
+    return _with_own_paths(action, lines[-1].removeprefix(protocol.ERROR_PREFIX)) if lines else ""
+
+
+def _with_own_paths(action: Action, text: str) -> str:
+    """Name the user's files as the user knows them: a step sees them below ``in/``."""
+    for item in action.inputs:
+        if isinstance(item, FileInput):
+            text = text.replace(f"in/{item.role}/{item.name}", _shown(item.path))
+        elif isinstance(item, TreeInput):
+            text = text.replace(f"in/{item.role}/", f"{_shown(item.root)}/")
+    return text
+
+
+def _shown(path: Path) -> str:
+    folder = Path.cwd()
+    return os.path.relpath(path, folder) if path.is_relative_to(folder) else str(path)
