@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from edgebuild.action import Action, ActionInput, FileInput, Input, Output, TreeInput
+from edgebuild.action import Action, ActionInput, FileInput, Input, LogRule, Output, TreeInput
 from edgebuild.digest import canonical_json
 
 if TYPE_CHECKING:
@@ -32,6 +32,12 @@ DISTRIBUTIONS: dict[str, tuple[str, ...]] = {
     "package": (),
 }
 """Installed distributions whose version can change what a step of ours writes."""
+
+
+WARNING = LogRule(
+    pattern="^warning: ", id="step-warning", hint="`edgebuild check` reads every label and image"
+)
+"""What a step of ours says that a person should know, such as an image that could not be used."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -114,6 +120,7 @@ def own_step(  # noqa: PLR0913 - an action has this many sides
         tools=("python", f"code:edgebuild.steps.{program}", *distributions),
         machine=machine,
         resumable=resumable,
+        findings=(WARNING,),
         targets=(target,),
         origin=origin,
     )
