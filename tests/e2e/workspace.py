@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import random
@@ -207,6 +208,16 @@ class Workspace:
     def tool_mode(self, mode: str) -> None:
         """Say how the compiler of these tests is to behave; nothing of it is part of any key."""
         (self.tools / "mode").write_text(mode, encoding="utf-8")
+
+    def processes(self) -> set[int]:
+        """Return the processes that work inside the cache: steps, and whatever they started."""
+        found = set()
+        for entry in Path("/proc").iterdir():
+            if entry.name.isdigit():
+                with contextlib.suppress(OSError):
+                    place = str((entry / "cwd").readlink())
+                    found |= {int(entry.name)} if place.startswith(f"{self.cache}/") else set()
+        return found
 
     def copy(self, into: Path, *, same_cache: bool = False) -> Workspace:
         """Return a copy of everything, which a test may spoil; with ``same_cache`` only of the folder."""
