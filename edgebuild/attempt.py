@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import shlex
 import signal
@@ -15,7 +16,13 @@ from typing import TYPE_CHECKING
 from edgebuild import protocol
 from edgebuild.action import ActionResult, FileInput, Outcome, TreeInput
 from edgebuild.collect import find, read_log
-from edgebuild.errors import EdgebuildError, StepError, StepTimeoutError, ToolchainMissingError
+from edgebuild.errors import (
+    EdgebuildError,
+    StepError,
+    StepTimeoutError,
+    StoreError,
+    ToolchainMissingError,
+)
 from edgebuild.execute import Execution, StartError, execute, log_tail
 
 if TYPE_CHECKING:
@@ -150,6 +157,11 @@ def failure(action: Action, execution: Execution, log: Path) -> EdgebuildError:
     said = _own_words(action, log)
     if is_own(action) and execution.exit_code == protocol.EXIT_MISSING:
         return ToolchainMissingError(f"{action.id}: {said or 'a package is missing'}")
+    full = os.strerror(errno.ENOSPC)
+    if full in (said or log_tail(log)):
+        # The step names the file it was writing; the disk below it is what the user can do something about.
+        hint = "free some space, or set EDGEBUILD_CACHE to a larger disk; finished steps are kept"
+        return StoreError(f"{action.id}: {full.lower()} while it ran: {said or _how(execution)}", hint=hint)
     if said:
         return StepError(f"{action.id}: {said}")
     text = f"{action.id}: {shlex.join(action.argv[:3])} ...: {_how(execution)}"

@@ -62,6 +62,9 @@ def _data_problems(
             f"recipe {recipe.name!r} needs calibration images",
             "add `dataset:` to the manifest",
         )
+    if calibrates and manifest.dataset is not None and not manifest.dataset.calibration.images:
+        text = f"recipe {recipe.name!r} needs calibration images, and the dataset has no train split"
+        yield _problem(manifest, path, text, "say which images: dataset.calibration")
     need = toolchain.calibration
     if calibrates and need and manifest.dataset and manifest.dataset.calibration.images < need.minimum:
         count = manifest.dataset.calibration.images

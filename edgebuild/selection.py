@@ -61,6 +61,12 @@ def select(
     )
 
 
+def own_targets(plan: Plan, chosen: Selection) -> frozenset[str]:
+    """Return the targets of which something is chosen that no other target shares."""
+    wanted = set(chosen.actions)
+    return frozenset(a.targets[0] for a in plan.actions if a.id in wanted and len(a.targets) == 1)
+
+
 def names(plan: Plan) -> tuple[str, ...]:
     """Return every word that selects something, for messages and completion."""
     ids = [a.id for a in plan.actions]

@@ -81,10 +81,11 @@ class Session:
             force=force,
         )
 
-    def unavailable(self, *, skip_all: bool = False) -> dict[str, str]:
+    def unavailable(self, among: Iterable[str] | None = None, *, skip_all: bool = False) -> dict[str, str]:
         """Return targets that cannot be built here and may be left out -> why.
 
         Args:
+            among: Names of the targets that matter; all when left out.
             skip_all: The user said ``--skip-unavailable``; else only ``optional`` targets may be left out.
 
         Raises:
@@ -93,7 +94,10 @@ class Session:
         missing: list[str] = []
         left_out: dict[str, str] = {}
         optional = {target.name for target in self.manifest.targets if target.optional}
+        names = None if among is None else set(among)
         for target in self.plan.targets:
+            if names is not None and target.name not in names:
+                continue
             problems = self.installed.problems(target)
             if problems and (skip_all or target.name in optional):
                 left_out[target.name] = "; ".join(probed.problem for probed in problems)

@@ -64,7 +64,7 @@ def located(session: Session, action: str, reason: Reason) -> Reason:
     positions = session.manifest.positions
     for word, path in session.plan.action(action).origin:
         if word == reason.what and path in positions:
-            return replace(reason, where=f"{session.manifest.file}:{positions[path][0]}")
+            return replace(reason, where=session.manifest.where(path))
     return reason
 
 

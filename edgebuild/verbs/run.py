@@ -20,7 +20,7 @@ from edgebuild.errors import LostError
 from edgebuild.idle import remember
 from edgebuild.outcome import forget_lost, materialise, run_result
 from edgebuild.results import count, run_document
-from edgebuild.selection import select
+from edgebuild.selection import own_targets, select
 from edgebuild.session import Session, open_session
 from edgebuild.verbs.plan import print_forecast
 from edgebuild.watch import watched_files, watched_variables
@@ -68,7 +68,8 @@ def run(options: RunOptions) -> int:
     """Run, and return the exit code."""
     since = time.time_ns()
     session = open_session(options.manifest, overrides=options.overrides, templates=options.templates)
-    left_out = session.unavailable(skip_all=options.skip_unavailable)
+    asked = own_targets(session.plan, select(session.plan, options.words, until=options.until))
+    left_out = session.unavailable(asked, skip_all=options.skip_unavailable)
     chosen = select(session.plan, options.words, until=options.until, without=left_out)
     session.require_distributions()
     force = chosen.asked if options.force else frozenset[str]()
@@ -84,14 +85,12 @@ def run(options: RunOptions) -> int:
         context = session.context(display, force=force)
         context.cache.store.sweep()
         results, placed = _bring(session, actions, context, chosen, options)
-    named = {target for word in options.words for target in left_out if target == word.partition("/")[0]}
-    shown = left_out if not options.words else {name: left_out[name] for name in named}
     result = run_result(
         session.plan,
         results,
         context,
         targets=chosen.targets,
-        skipped=shown,
+        skipped=left_out,
         placed=placed,
         started=started,
         seconds=time.monotonic() - clock,
