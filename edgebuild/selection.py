@@ -62,9 +62,9 @@ def select(
 
 
 def own_targets(plan: Plan, chosen: Selection) -> frozenset[str]:
-    """Return the targets of which something is chosen that no other target shares."""
+    """Return the targets of which something is chosen that is theirs alone: they need their tools."""
     wanted = set(chosen.actions)
-    return frozenset(a.targets[0] for a in plan.actions if a.id in wanted and len(a.targets) == 1)
+    return frozenset(t.name for t in plan.targets if any(name.startswith(f"{t.name}/") for name in wanted))
 
 
 def names(plan: Plan) -> tuple[str, ...]:
@@ -93,6 +93,8 @@ def _asked(plan: Plan, offered: Sequence[Action], words: Sequence[str]) -> set[s
 
 def _matching(plan: Plan, offered: Sequence[Action], word: str) -> set[str]:
     by_id = {a.id for a in offered}
+    if "/" in word and word in by_id:
+        return {word}  # not also a shared step that happens to be for this target
     found: set[str] = set()
     for target in plan.targets:
         tags = next(t.tags for t in plan.manifest.targets if t.name == target.name)
