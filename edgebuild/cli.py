@@ -76,7 +76,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"edgebuild {__version__}")
     verbs = parser.add_subparsers(metavar="VERB", required=True)
-    for add in (_run, _plan, _check, _commands, _explain, _report, _verify, _doctor, _init):
+    for add in (_run, _plan, _check, _commands, _explain, _report, _verify, _cache, _doctor, _init):
         add(verbs)
     return parser
 
@@ -147,10 +147,15 @@ def _run(verbs: Verbs[argparse.ArgumentParser]) -> None:
 def _do_run(options: argparse.Namespace) -> int:
     from edgebuild.verbs.run import RunOptions, run  # noqa: PLC0415
 
+    # Several manifests may be given: `edgebuild run fleet/*.yaml`; selectors follow them.
+    more = [word for word in options.words if word.endswith((".yaml", ".yml"))]
     return run(
         RunOptions(
             argv=tuple(options.argv),
-            **_common(options),  # type: ignore[arg-type]
+            manifests=(options.manifest, *more),
+            words=tuple(word for word in options.words if word not in more),
+            overrides=tuple(options.overrides),
+            templates=tuple(options.templates),
             jobs=options.jobs,
             keep_going=options.keep_going,
             force=options.force,
@@ -260,6 +265,15 @@ def _do_verify(options: argparse.Namespace) -> int:
     from edgebuild.verbs.verify import VerifyOptions, verify  # noqa: PLC0415
 
     return verify(VerifyOptions(package=options.package, replay=options.replay, json=options.json))
+
+
+def _cache(verbs: Verbs[argparse.ArgumentParser]) -> None:
+    from edgebuild.cli_cache import add_verbs  # noqa: PLC0415 - keeps this file to one screen per verb
+
+    example = "edgebuild cache gc --max-size 20GB --dry-run"
+    add_verbs(
+        _add(verbs, "cache", "look after the store: what it holds, what may go, whether it is sound", example)
+    )
 
 
 def _doctor(verbs: Verbs[argparse.ArgumentParser]) -> None:

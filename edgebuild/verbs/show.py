@@ -1,0 +1,126 @@
+"""What ``run`` leaves and prints at its end: reports, the verdict table, the closing lines, or JSON."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import sys
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from edgebuild.action import Outcome
+from edgebuild.outcome import SEVERITY
+from edgebuild.results import SCHEMA, RunResult, count, run_document
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from edgebuild.session import Session
+
+REPORTS = ("report.html", "report.json", "report.md")
+
+LOG_COLUMNS = 120
+"""Width of the table where there is no terminal: rich would take 80, a log file has room for whole rows."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Ended:
+    """How the run of one manifest ended."""
+
+    session: Session
+    result: RunResult
+    reports: tuple[Path, ...]
+
+
+def report_files(session: Session, result: RunResult) -> tuple[Path, ...]:
+    """Write the report, unless nothing at all is different from the one that is there; return its files."""
+    folder = session.manifest.folder / "build" / session.manifest.name
+    paths = tuple(folder / name for name in REPORTS)
+    idle = all(view.result is None or view.result.outcome is Outcome.CURRENT for view in result.actions)
+    if idle and all(path.exists() for path in paths) and _same_targets(paths[1], result):
+        return paths
+    from edgebuild.report import write_report  # noqa: PLC0415 - a run with nothing to do writes none
+
+    return write_report(result, folder)
+
+
+def show(ended: Sequence[Ended], *, as_json: bool, quiet: bool, explain: bool) -> None:
+    """Print how a run ended: results on standard output, errors on standard error."""
+    if as_json:
+        print(_document(ended))
+    elif not quiet:
+        for one in ended:
+            _print_one(one, explain=explain)
+    messages = [
+        view.result.message
+        for one in ended
+        for view in one.result.actions
+        if view.result and view.result.outcome is Outcome.FAILED
+    ]
+    for message in dict.fromkeys(messages):
+        print(f"edgebuild: {message}", file=sys.stderr)
+
+
+def idle_text(ended: Sequence[Ended], *, as_json: bool, quiet: bool) -> str:
+    """Return what the same command prints when it has nothing to do."""
+    idle = [replace(one, result=replace(one.result, seconds=0.0)) for one in ended]
+    if as_json:
+        return _document(idle) + "\n"
+    return "" if quiet else "".join(f"{line}\n" for one in idle for line in _closing_lines(one))
+
+
+def _document(ended: Sequence[Ended]) -> str:
+    """Return one run's document as it is; several in a list, with the worst exit code."""
+    rows: list[dict[str, Any]] = [
+        run_document(one.result) | {"report": [os.path.relpath(path) for path in one.reports]}
+        for one in ended
+    ]
+    codes = {row["exit_code"] for row in rows}
+    worst = next((code for code in SEVERITY if code in codes), 0)
+    whole = rows[0] if len(rows) == 1 else {"schema": SCHEMA, "exit_code": worst, "runs": rows}
+    return json.dumps(whole, indent=2, ensure_ascii=False)
+
+
+def _print_one(one: Ended, *, explain: bool) -> None:
+    result = one.result
+    if explain:
+        from edgebuild.verbs.explain import reason_lines  # noqa: PLC0415 - only with --explain
+
+        for view in result.actions:
+            if view.result:
+                print(
+                    "\n".join(reason_lines(one.session, view.id, str(view.result.outcome), view.result.why))
+                )
+    if result.exit_code or count(result, Outcome.RAN) or count(result, Outcome.CACHED):
+        from rich.console import Console  # noqa: PLC0415 - a run with nothing to do prints three lines
+
+        from edgebuild.report_terminal import terminal_table  # noqa: PLC0415
+
+        terminal_table(result, Console(width=None if sys.stdout.isatty() else LOG_COLUMNS))
+    print("\n".join(_closing_lines(one)))
+
+
+def _closing_lines(one: Ended) -> list[str]:
+    """Return how many actions ended how, and where the report and the packages are."""
+    result, manifest = one.result, one.session.manifest
+    always = {"ran": Outcome.RAN, "cached": Outcome.CACHED, "current": Outcome.CURRENT}
+    rest = {"failed": Outcome.FAILED, "skipped": Outcome.SKIPPED}
+    numbers = {name: count(result, outcome) for name, outcome in (always | rest).items()}
+    text = ", ".join(f"{number} {name}" for name, number in numbers.items() if number or name in always)
+    lines = [f"{manifest.name}: {text}; {result.seconds:.1f} s"]
+    lines += [f"report: {os.path.relpath(one.reports[0])}"] if one.reports else []
+    if any(target.package for target in result.targets):
+        dist = manifest.folder / "dist" / manifest.name
+        lines.append(f"packages: {os.path.relpath(dist)}{os.sep}")
+    return lines
+
+
+def _same_targets(path: Path, result: RunResult) -> bool:
+    """Whether the report on disk covers the same targets with the same status."""
+    with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+        old = json.loads(path.read_text(encoding="utf-8"))
+        rows = [(row["name"], row["status"], row["package"]) for row in old["targets"]]
+        return rows == [(t.name, t.status, t.package or None) for t in result.targets]
+    return False
