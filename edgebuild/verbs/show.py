@@ -35,7 +35,12 @@ class Ended:
 
 
 def report_files(session: Session, result: RunResult) -> tuple[Path, ...]:
-    """Write the report, unless nothing at all is different from the one that is there; return its files."""
+    """Write the report, unless nothing at all is different from the one that is there; return its files.
+
+    A run that brought no target to its end (``--until``, a single step) leaves the report as it is.
+    """
+    if not result.targets:
+        return ()
     folder = session.manifest.folder / "build" / session.manifest.name
     paths = tuple(folder / name for name in REPORTS)
     idle = all(view.result is None or view.result.outcome is Outcome.CURRENT for view in result.actions)
