@@ -100,6 +100,8 @@ for name in ("--model", "--output", "--level"):
     parser.add_argument(name, required=True)
 arguments = parser.parse_args()
 mode = (pathlib.Path(sys.argv[0]).parent / "mode").read_text().strip()
+if mode == "slow":
+    time.sleep(1.5)
 if mode == "fail":
     sys.exit("E42 the tests asked for it")
 if mode == "killed":
@@ -257,7 +259,7 @@ class Ran:
         return found
 
 
-def finish(process: subprocess.Popen[str], *, within: float = 240) -> Done:
+def finish(process: subprocess.Popen[str], *, within: float = 900) -> Done:
     """Wait for the command line to end."""
     try:
         out, err = process.communicate(timeout=within)
