@@ -6,84 +6,22 @@ plan. Vendors' steps are not here: they come from the toolchain's folder (:mod:`
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from edgebuild.action import Action, ActionInput, FileInput, Input, LogRule, Output, TreeInput
+from edgebuild.action import Action, FileInput, Input, Output
 from edgebuild.digest import canonical_json
+from edgebuild.own_step import (
+    FileRef,
+    Ref,
+    dataset_file,
+    imgsz_arguments,
+    own_step,
+    split_input,
+    validation_input,
+)
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
-    from edgebuild.manifest import Dataset, Manifest, Quantize, Target
-
-DISTRIBUTIONS: dict[str, tuple[str, ...]] = {
-    "train": ("ultralytics", "torch", "torchvision", "numpy", "opencv-python|opencv-python-headless"),
-    "export": ("ultralytics", "torch", "onnx", "onnxslim", "onnxruntime"),
-    "calibrate": ("ultralytics", "numpy", "opencv-python|opencv-python-headless"),
-    "calibration_format": ("numpy",),
-    "preprocess": ("onnx", "onnxruntime"),
-    "ranges": ("onnx", "onnxruntime", "numpy"),
-    "quantize": ("onnx", "onnxruntime", "numpy"),
-    "evaluate": ("ultralytics", "torch", "onnxruntime", "numpy", "opencv-python|opencv-python-headless"),
-    "detections": ("ultralytics", "torch", "onnxruntime", "numpy", "opencv-python|opencv-python-headless"),
-    "benchmark": ("onnxruntime", "numpy"),
-    "verdict": (),
-    "package": (),
-}
-"""Installed distributions whose version can change what a step of ours writes."""
-
-
-WARNING = LogRule(
-    pattern="^warning: ", id="step-warning", hint="`edgebuild check` reads every label and image"
-)
-"""What a step of ours says that a person should know, such as an image that could not be used."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Ref:
-    """An output of an action, as something another action can read.
-
-    Attributes:
-        action: Id of the action.
-        output: Role of the output.
-        name: File or directory name.
-        tree: It is a directory.
-    """
-
-    action: str
-    output: str
-    name: str
-    tree: bool = False
-
-    def to(self, role: str) -> ActionInput:
-        """Return it as an input with a role of the consumer's."""
-        return ActionInput(role=role, action=self.action, output=self.output, name=self.name)
-
-    def path(self, role: str) -> str:
-        """Return where the consumer sees it."""
-        return f"in/{role}/{self.name}"
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class FileRef:
-    """A file of the user's, as something an action can read: the counterpart of :class:`Ref`.
-
-    Attributes:
-        file: Where it is, absolute.
-        name: What the consumer sees; never the user's own name for it, which cannot change any bytes.
-    """
-
-    file: Path
-    name: str
-
-    def to(self, role: str) -> FileInput:
-        """Return it as an input with a role of the consumer's."""
-        return FileInput(role=role, name=self.name, path=self.file)
-
-    def path(self, role: str) -> str:
-        """Return where the consumer sees it."""
-        return f"in/{role}/{self.name}"
+    from edgebuild.manifest import Manifest, Quantize, Target
 
 
 def weights(manifest: Manifest) -> Ref | FileRef:
@@ -92,38 +30,6 @@ def weights(manifest: Manifest) -> Ref | FileRef:
     if given is None:
         return Ref(action="train", output="weights", name="weights.pt")
     return FileRef(file=given, name=f"weights{given.suffix}")
-
-
-def own_step(  # noqa: PLR0913 - an action has this many sides
-    action_id: str,
-    step: str,
-    program: str,
-    arguments: list[str],
-    *,
-    target: str,
-    inputs: tuple[Input, ...],
-    outputs: tuple[Output, ...],
-    files: tuple[tuple[str, str], ...] = (),
-    machine: bool = False,
-    resumable: bool = False,
-    origin: tuple[tuple[str, str], ...] = (),
-) -> Action:
-    """Return an action that runs one of edgebuild's own step programs."""
-    distributions = tuple(f"distribution:{name}" for name in DISTRIBUTIONS[program])
-    return Action(
-        id=action_id,
-        step=step,
-        argv=("python", "-m", f"edgebuild.steps.{program}", *arguments),
-        inputs=inputs,
-        outputs=outputs,
-        files=files,
-        tools=("python", f"code:edgebuild.steps.{program}", *distributions),
-        machine=machine,
-        resumable=resumable,
-        findings=(WARNING,),
-        targets=(target,),
-        origin=origin,
-    )
 
 
 def train(manifest: Manifest, target: Target) -> Action:
@@ -158,7 +64,7 @@ def train(manifest: Manifest, target: Target) -> Action:
         "train",
         arguments,
         target=target.name,
-        inputs=(*base_input, _split(dataset, "train", "train"), validation_input(dataset)),
+        inputs=(*base_input, split_input(dataset, "train", "train"), validation_input(dataset)),
         outputs=(Output(role="weights", path="weights.pt"), Output(role="summary", path="training.json")),
         files=(dataset_file(manifest), ("arguments.json", canonical_json(dict(settings.arguments)))),
         resumable=settings.resume,
@@ -225,7 +131,7 @@ def calibrate(manifest: Manifest, target: Target) -> Action:
         "calibrate",
         arguments,
         target=target.name,
-        inputs=(_split(dataset, chosen.split, "calibration"), validation_input(dataset)),
+        inputs=(split_input(dataset, chosen.split, "calibration"), validation_input(dataset)),
         outputs=(
             Output(role="tensors", path="calibration.npy"),
             Output(role="selection", path="calibration.json"),
@@ -315,35 +221,6 @@ def quantize(
 def export_id(batch: int) -> str:
     """Return the id of the export for a batch size."""
     return "export" if batch == 1 else f"export@b{batch}"
-
-
-def imgsz_arguments(size: tuple[int, int]) -> list[str]:
-    """Return the input size as every step takes it: height, then width."""
-    return ["--imgsz", str(size[0]), str(size[1])]
-
-
-def _split(dataset: Dataset, name: str, role: str) -> TreeInput:
-    split = dataset.splits[name]
-    return TreeInput(role=role, root=split.root, files=tuple(sorted((*split.images, *split.labels))))
-
-
-def validation_input(dataset: Dataset) -> TreeInput:
-    """Return the validation split as an input."""
-    return _split(dataset, dataset.validation.split, "validation")
-
-
-def dataset_file(manifest: Manifest) -> tuple[str, str]:
-    """Return the rendered file that tells a step the class names and the task."""
-    dataset = manifest.dataset
-    assert dataset is not None  # noqa: S101 - callers have one
-    document: dict[str, Any] = {
-        "names": list(dataset.names),
-        "nc": len(dataset.names),
-        "task": manifest.model.task,
-    }
-    if dataset.kpt_shape is not None:
-        document["kpt_shape"] = list(dataset.kpt_shape)
-    return ("dataset.json", canonical_json(document))
 
 
 def _quantize_origin(target: Target) -> tuple[tuple[str, str], ...]:

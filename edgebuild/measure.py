@@ -6,8 +6,8 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from edgebuild.action import Action, FileInput, Input, Output
-from edgebuild.chain import Ref, dataset_file, imgsz_arguments, own_step, validation_input
 from edgebuild.digest import canonical_json
+from edgebuild.own_step import Ref, dataset_file, imgsz_arguments, own_step, validation_input
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -6,9 +6,9 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from edgebuild.action import Outcome
-from edgebuild.chain import Ref
 from edgebuild.commands import pasted
 from edgebuild.gates import Gate, Metric, Verdict
+from edgebuild.own_step import Ref
 from edgebuild.results import ActionView, RunResult, Status, TargetResult
 
 if TYPE_CHECKING:

@@ -10,11 +10,11 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from edgebuild import measure
-from edgebuild.chain import Ref
 from edgebuild.errors import ManifestError
 from edgebuild.fit import chosen_recipe, target_problems
 from edgebuild.gates import METRICS
 from edgebuild.measure import Subject
+from edgebuild.own_step import Ref
 from edgebuild.source import Sources
 from edgebuild.vendor import vendor_step
 

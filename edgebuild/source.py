@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from edgebuild import chain
-from edgebuild.chain import FileRef, Ref
+from edgebuild.own_step import FileRef, Ref
 from edgebuild.quantization import resolve_types, variant_label
 
 if TYPE_CHECKING:

@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from edgebuild.action import Input
-    from edgebuild.chain import FileRef, Ref
     from edgebuild.manifest import Manifest, Target
+    from edgebuild.own_step import FileRef, Ref
     from edgebuild.toolchain import Recipe, RecipeStep, Toolchain
 
 INPUT_NAME = "images"

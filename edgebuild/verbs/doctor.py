@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from edgebuild import __version__
-from edgebuild.chain import DISTRIBUTIONS
 from edgebuild.errors import EdgebuildError
 from edgebuild.identity import YOLO_EXTRA, distribution_version
 from edgebuild.machine import this_family, this_processor
+from edgebuild.own_step import DISTRIBUTIONS
 from edgebuild.probe import probe_tool
 from edgebuild.session import cache_root, search_path
 from edgebuild.toolchain import load_toolchain, toolchain_names

@@ -8,8 +8,8 @@ import pytest
 
 from edgebuild import chain
 from edgebuild.action import ActionInput, FileInput, TreeInput
-from edgebuild.chain import DISTRIBUTIONS, Ref
 from edgebuild.identity import ROOT
+from edgebuild.own_step import DISTRIBUTIONS, Ref
 from tests.unit.plans import DATASET, MODEL, QUANTIZE, TRAIN, WORKSPACE, int8, manifest, target
 
 if TYPE_CHECKING:

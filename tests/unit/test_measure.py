@@ -7,8 +7,8 @@ import pytest
 
 from edgebuild import measure
 from edgebuild.action import FileInput
-from edgebuild.chain import Ref
 from edgebuild.measure import Subject
+from edgebuild.own_step import Ref
 from tests.unit.plans import TEMPLATES, gate, int8, manifest, target
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from edgebuild.chain import FileRef, Ref
+from edgebuild.own_step import FileRef, Ref
 from edgebuild.source import Sources
 from tests.unit.plans import MODEL, TRAIN, WORKSPACE, ascend, int8, manifest, plan, toolchain
 

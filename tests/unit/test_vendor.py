@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from edgebuild.action import TreeInput
-from edgebuild.chain import Ref
 from edgebuild.errors import ManifestError
+from edgebuild.own_step import Ref
 from edgebuild.toolchain import Template
 from edgebuild.vendor import vendor_step
 from tests.unit.plans import ascend, manifest, plan, toolchain
