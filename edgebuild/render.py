@@ -59,7 +59,7 @@ def render_argv(text: str, name: str, variables: Mapping[str, Any]) -> tuple[str
 
     Args:
         text: The template's text.
-        name: What errors call it, such as ``ascend/compile.cmd.j2``.
+        name: What errors call it, such as ``<toolchain>/compile.cmd.j2``.
         variables: Values of the names in :data:`VARIABLES`.
 
     Raises:

@@ -133,7 +133,7 @@ class Recipe:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Template:
-    """A template's text and the name that errors call it by, such as ``ascend/compile.cmd.j2``."""
+    """A template's text and the name that errors call it by, such as ``<toolchain>/compile.cmd.j2``."""
 
     name: str
     text: str
