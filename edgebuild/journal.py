@@ -61,6 +61,12 @@ class Journal:
             self._torn = False
 
 
+def last_keys(path: Path) -> dict[str, ActionKey]:
+    """Return the key of every action's last success in a workspace, without opening its journal to write."""
+    rows = (_row(line) for line in _lines(path)[:-1])
+    return {action: ActionKey(key) for action, key in filter(None, rows)}
+
+
 def _lines(path: Path) -> list[bytes]:
     """Return the lines; the last one is what follows the last line end: empty, or torn."""
     try:

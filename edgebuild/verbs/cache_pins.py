@@ -1,0 +1,125 @@
+"""``edgebuild cache pin``, ``unpin``, ``pins``: results that stay, such as those of a release."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from edgebuild.action import ActionKey
+from edgebuild.amounts import span_text
+from edgebuild.cache import ActionCache
+from edgebuild.cache_scan import scan_records
+from edgebuild.errors import StoreError, UsageError
+from edgebuild.pins import Pin, add_pin, read_pins, remove_pin, resolve_key
+from edgebuild.session import cache_root
+from edgebuild.store import Store
+from edgebuild.suggest import listed
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PinOptions:
+    """What the user asked of ``cache pin``."""
+
+    name: str
+    manifest: str
+    words: tuple[str, ...]
+    overrides: tuple[str, ...]
+    templates: tuple[str, ...]
+    json: bool
+
+
+def pin(options: PinOptions) -> int:
+    """Pin the results of a manifest, or of one key.
+
+    Raises:
+        UsageError: There is nothing of that kind to pin.
+        StoreError: A result has gone while it was being pinned.
+    """
+    root = cache_root(os.environ)
+    if options.manifest:
+        name, what, keys = options.name, _what(options), _results(options)
+    else:
+        key = resolve_key(options.name, [row.key for row in scan_records(root) if row.held])
+        name, what, keys = key[:12], f"key {key}", (key,)
+    made = Pin(name=name, keys=tuple(sorted(set(keys))), at=round(time.time(), 3), what=what)
+    add_pin(root, made)
+    _check(root, made)
+    if options.json:
+        print(json.dumps({"schema": 1, **_row(made)}, indent=2, ensure_ascii=False))
+    else:
+        print(f"pinned {len(made.keys)} results as {name}")
+    return 0
+
+
+def unpin(name: str, *, as_json: bool) -> int:
+    """Remove a pin.
+
+    Raises:
+        UsageError: There is none of that name.
+    """
+    remove_pin(cache_root(os.environ), name)
+    print(json.dumps({"schema": 1, "unpinned": name}, indent=2) if as_json else f"unpinned {name}")
+    return 0
+
+
+def pins(*, as_json: bool) -> int:
+    """List the pins."""
+    found = read_pins(cache_root(os.environ))
+    if as_json:
+        print(json.dumps({"schema": 1, "pins": [_row(one) for one in found]}, indent=2, ensure_ascii=False))
+        return 0
+    width = max((len(one.name) for one in found), default=0)
+    for one in found:
+        age = span_text(time.time() - one.at)
+        print(f"{one.name:{width}}  {len(one.keys):5} results  {age} ago  {one.what}")
+    return 0
+
+
+def _results(options: PinOptions) -> tuple[str, ...]:
+    """Return the key of every chosen action and of all it needs.
+
+    Raises:
+        UsageError: One of them has no result.
+    """
+    from edgebuild.forecast import forecast  # noqa: PLC0415 - a key alone needs no manifest
+    from edgebuild.selection import select  # noqa: PLC0415
+    from edgebuild.session import Silence, open_session  # noqa: PLC0415
+
+    session = open_session(options.manifest, overrides=options.overrides, templates=options.templates)
+    chosen = select(session.plan, options.words, without=session.unavailable(skip_all=True))
+    wanted = set(chosen.actions)
+    actions = [action for action in session.plan.actions if action.id in wanted]
+    found = forecast(actions, session.context(Silence())).values()
+    missing = [one.id for one in found if one.result is None]
+    if missing:
+        raise UsageError(
+            f"there is no result of {listed(missing)}",
+            hint=f"`edgebuild run {options.manifest}` first, or choose targets that are built",
+        )
+    return tuple(one.result.key for one in found if one.result is not None and one.result.key)
+
+
+def _check(root: Path, made: Pin) -> None:
+    """Look whether the results are still there, now that nobody removes them any more."""
+    cache = ActionCache(Store(root))
+    away = [key for key in made.keys if not cache.path(ActionKey(key)).exists()]
+    if away:
+        remove_pin(root, made.name)
+        raise StoreError(
+            f"{len(away)} results were removed while they were being pinned", hint="run again, then pin again"
+        )
+
+
+def _what(options: PinOptions) -> str:
+    words = [options.manifest, *options.words, *(f"--set {one}" for one in options.overrides)]
+    return " ".join(words)
+
+
+def _row(one: Pin) -> dict[str, object]:
+    return {"name": one.name, "at": one.at, "what": one.what, "keys": list(one.keys)}

@@ -1,0 +1,420 @@
+"""What garbage collection promises while runs go on, and however it is killed."""
+
+from __future__ import annotations
+
+import os
+import random
+import time
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from edgebuild import cache_files
+from edgebuild.action import ActionKey, Artifact, Outcome
+from edgebuild.cache import ActionCache, Record
+from edgebuild.cache_collect import Order, collect
+from edgebuild.cache_files import AT_ONCE, Door, alone
+from edgebuild.cache_scan import scan_blobs, scan_records
+from edgebuild.digest import Digest, digest_bytes, digest_text
+from edgebuild.engine import run_actions
+from edgebuild.errors import StoreError
+from edgebuild.gc import EVERYTHING
+from edgebuild.journal import Journal
+from edgebuild.leases import LeasedCache, live_leases
+from edgebuild.memo import Memo
+from edgebuild.perform import Context
+from edgebuild.store import Store
+from edgebuild.uses import note_run
+from tests.unit.crash import dies_before
+from tests.unit.workbench import PROCESSES, Recorder, after, shell
+
+if TYPE_CHECKING:
+    from edgebuild.action import Action, ActionResult
+
+ALL = Order(limits=EVERYTHING)
+
+
+def store_of(folder: Path) -> Path:
+    root = folder / "store"
+    root.mkdir(parents=True, exist_ok=True)
+    return root
+
+
+def run(workspace: Path, root: Path, actions: list[Action], *, jobs: int = 2) -> dict[str, ActionResult]:
+    """Do what ``edgebuild run`` does with a store."""
+    workspace.mkdir(parents=True, exist_ok=True)
+    journal = workspace / ".edgebuild" / "demo" / "journal.jsonl"
+    cache = LeasedCache(root, journal)
+    context = Context(
+        cache=cache,
+        memo=Memo(workspace / "files.memo"),
+        journal=Journal(journal),
+        identities={},
+        environ={"PATH": os.environ["PATH"]},
+        machine="test processor",
+        folder=journal.parent,
+        workspace=workspace,
+        listener=Recorder(),
+    )
+    cache.store.sweep()
+    try:
+        results = run_actions(actions, context, jobs=jobs, keep_going=True)
+        for result in results.values():
+            for artifact in result.artifacts:
+                cache.store.materialise(artifact, workspace / "out" / result.id)
+        note_run(root, journal, results.values())
+    finally:
+        cache.lease.close()
+    return results
+
+
+def chain(variant: int, links: int = 3) -> list[Action]:
+    """Return actions that each copy what the one before left, and say which variant they are."""
+    actions = [shell("a0", f"echo variant {variant} > out/out.txt; echo same > out/same.txt", out="out.txt")]
+    for index in range(1, links):
+        previous = actions[-1]
+        script = "sleep 0.01; cat in/source/source.txt > out/out.txt; echo more >> out/out.txt"
+        actions.append(shell(f"a{index}", script, after(previous)))
+    return actions
+
+
+def expected(variant: int, links: int = 3) -> list[str]:
+    return [f"variant {variant}\n" + "more\n" * index for index in range(links)]
+
+
+def sound(root: Path) -> None:
+    """Check that every record names blobs that are there."""
+    blobs = scan_blobs(root)
+    for row in scan_records(root):
+        assert row.held is not None
+        assert set(row.sizes) <= set(blobs), row.held.step
+
+
+def put(root: Path, text: str, *, key: str = "") -> ActionKey:
+    """Put a record and its blob into a store, as a run without a lease would."""
+    cache = ActionCache(Store(root))
+    made = root / f"made-{time.monotonic_ns()}"
+    made.write_text(text, encoding="utf-8")
+    digest = digest_bytes(text.encode())
+    cache.store.adopt(made, digest)
+    name = ActionKey(key or digest_text(f"key of {text}").removeprefix("sha256:"))
+    artifact = Artifact(role="out", digest=digest, size=len(text))
+    cache.record(
+        Record(key=name, artifacts=(artifact,), findings=(), document={"step": "s"}, trees={}, seconds=1.0)
+    )
+    return name
+
+
+def keys(root: Path) -> set[str]:
+    return {row.key for row in scan_records(root)}
+
+
+class TestLiveRuns:
+    def test_a_run_fails_never_while_everything_possible_is_removed(self, tmp_path: Path) -> None:
+        """Four workspaces flip between variants, so that hits, equal bytes and new results all occur."""
+        root = store_of(tmp_path)
+        over = PROCESSES.Event()
+        removed = PROCESSES.Value("i", 0)
+        kept = PROCESSES.Value("i", 0)
+
+        def work(number: int) -> None:
+            dice = random.Random(number)
+            for _ in range(25):
+                variant = dice.randrange(4)
+                results = run(tmp_path / f"w{number}", root, chain(variant))
+                assert [r.outcome for r in results.values() if r.outcome is Outcome.FAILED] == [], results
+                texts = [(tmp_path / f"w{number}" / "out" / f"a{i}").read_text() for i in range(3)]
+                assert texts == expected(variant)
+
+        def remove() -> None:
+            while not over.is_set():
+                found = collect(root, ALL)
+                removed.value += found.records + len(found.blobs)
+                kept.value += found.held
+
+        workers = [PROCESSES.Process(target=work, args=(number,)) for number in range(3)]
+        remover = PROCESSES.Process(target=remove)
+        for process in (remover, *workers):
+            process.start()
+        for process in workers:
+            process.join()
+        over.set()
+        remover.join()
+        assert [p.exitcode for p in (*workers, remover)] == [0, 0, 0, 0]
+        assert removed.value > 50
+        assert not list(live_leases(root))
+        sound(root)
+
+    def test_the_last_results_of_a_workspace_are_current_after_it(self, tmp_path: Path) -> None:
+        root = store_of(tmp_path)
+        for variant in (0, 1):
+            run(tmp_path / "w", root, chain(variant))
+        found = collect(root, ALL)
+        assert found.records == 3
+        outcomes = {r.outcome for r in run(tmp_path / "w", root, chain(1)).values()}
+        assert outcomes == {Outcome.CURRENT}
+        outcomes = {r.outcome for r in run(tmp_path / "w", root, chain(0)).values()}
+        assert outcomes == {Outcome.RAN}
+        sound(root)
+
+    def test_what_a_live_run_looked_up_stays_until_it_ends(self, tmp_path: Path) -> None:
+        root = store_of(tmp_path)
+        key, other = put(root, "used"), put(root, "not used")
+        cache = LeasedCache(root, tmp_path / "journal.jsonl")
+        assert cache.lookup(key) is not None
+        collect(root, ALL)
+        assert keys(root) == {key}
+        assert cache.lookup(other) is None
+        sound(root)
+        cache.lease.close()
+        collect(root, ALL)
+        assert keys(root) == set()
+        assert not scan_blobs(root)
+
+    def test_what_a_live_run_put_in_stays_although_no_record_names_it_yet(self, tmp_path: Path) -> None:
+        root = store_of(tmp_path)
+        cache = LeasedCache(root, tmp_path / "journal.jsonl")
+        made = tmp_path / "made"
+        made.write_bytes(b"new")
+        cache.store.adopt(made, digest_bytes(b"new"))
+        collect(root, ALL)
+        assert set(scan_blobs(root)) == {digest_bytes(b"new")}
+        cache.lease.close()
+        collect(root, ALL)
+        assert not scan_blobs(root)
+
+    def test_a_lease_that_could_not_write_holds_everything(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        root = store_of(tmp_path)
+        key = put(root, "anything")
+        cache = LeasedCache(root, tmp_path / "journal.jsonl")
+
+        def full(*_: object) -> int:
+            raise OSError(28, "No space left on device")
+
+        with monkeypatch.context() as patch:
+            patch.setattr("edgebuild.leases.os.write", full)
+            assert cache.lookup(key) is not None
+        assert cache.lookup(ActionKey("ab" * 32)) is None
+        found = collect(root, ALL)
+        assert found.waiting
+        assert keys(root) == {key}
+        cache.lease.close()
+        assert not collect(root, ALL).waiting
+        assert keys(root) == set()
+
+    def test_a_killed_run_holds_nothing(self, tmp_path: Path) -> None:
+        root = store_of(tmp_path)
+        key = put(root, "used")
+        ready = PROCESSES.Event()
+
+        def use() -> None:
+            cache = LeasedCache(root, tmp_path / "journal.jsonl")
+            assert cache.lookup(key) is not None
+            ready.set()
+            time.sleep(60)
+
+        process = PROCESSES.Process(target=use)
+        process.start()
+        assert ready.wait(20)
+        assert [lease.pid for lease in live_leases(root)] == [process.pid]
+        collect(root, ALL)
+        assert keys(root) == {key}
+        process.kill()
+        process.join()
+        assert not list(live_leases(root))
+        collect(root, ALL)
+        assert keys(root) == set()
+        assert not list((root / "leases").iterdir())
+
+    @pytest.mark.parametrize("moment", ["before the move", "after the move", "after the leases were read"])
+    def test_a_record_looked_up_during_its_removal(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moment: str
+    ) -> None:
+        """Whenever a run looks: it finds the record and the record stays, or it does not find it."""
+        root = store_of(tmp_path)
+        key = put(root, "contested")
+        cache = LeasedCache(root, tmp_path / "journal.jsonl")
+        found: list[Any] = []
+        take, hold = Door._take, cache_files.guarded
+
+        def spied_take(door: Door, name: str) -> Path | None:
+            if moment == "before the move":
+                found.append(cache.lookup(key))
+            path = take(door, name)
+            if moment == "after the move":
+                found.append(cache.lookup(key))
+            return path
+
+        def spied_guard(*words: Any, **names: Any) -> Any:
+            now = hold(*words, **names)
+            if moment == "after the leases were read":
+                found.append(cache.lookup(key))
+            return now
+
+        with alone(root):
+            monkeypatch.setattr(Door, "_take", spied_take)
+            monkeypatch.setattr("edgebuild.cache_files.guarded", spied_guard)
+            removed = Door(root).remove_records([key])
+        assert len(found) == 1
+        if found[0] is not None:
+            assert removed == set()
+            assert keys(root) == {key}
+        if removed:
+            assert found[0] is None
+
+    def test_a_blob_that_equal_bytes_were_adopted_onto_during_its_removal(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        root = store_of(tmp_path)
+        digest = digest_bytes(b"equal")
+        loose = tmp_path / "loose"
+        loose.write_bytes(b"equal")
+        Store(root).adopt(loose, digest)
+        cache = LeasedCache(root, tmp_path / "journal.jsonl")
+        take = Door._take
+
+        def adopt_first(door: Door, name: str) -> Path | None:
+            made = tmp_path / "made"
+            made.write_bytes(b"equal")
+            cache.store.adopt(made, digest)
+            return take(door, name)
+
+        with alone(root):
+            monkeypatch.setattr(Door, "_take", adopt_first)
+            assert Door(root).remove_blobs([digest], {}) == set()
+        assert Store(root).has(digest, 5)
+
+    def test_a_run_that_ends_during_the_removal_keeps_its_new_record(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Its lease is gone when leases are read, so its record has to be seen."""
+        root = store_of(tmp_path)
+        loose = tmp_path / "loose"
+        loose.write_bytes(b"late")
+        Store(root).adopt(loose, digest_bytes(b"late"))
+        take = Door._take
+
+        def record_first(door: Door, name: str) -> Path | None:
+            put(root, "late")
+            return take(door, name)
+
+        with alone(root):
+            monkeypatch.setattr(Door, "_take", record_first)
+            assert Door(root).remove_blobs([digest_bytes(b"late")], {}) == set()
+        sound(root)
+        assert len(keys(root)) == 1
+
+    def test_a_record_written_anew_with_other_bytes_is_read_again(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        root = store_of(tmp_path)
+        key = put(root, "old")
+        loose = tmp_path / "loose"
+        loose.write_bytes(b"new")
+        Store(root).adopt(loose, digest_bytes(b"new"))
+        known = {row.key: row.inode for row in scan_records(root)}
+        take = Door._take
+
+        def record_first(door: Door, name: str) -> Path | None:
+            put(root, "new", key=key)
+            return take(door, name)
+
+        with alone(root):
+            monkeypatch.setattr(Door, "_take", record_first)
+            assert Door(root).remove_blobs([digest_bytes(b"new")], known) == set()
+        sound(root)
+
+
+class TestKilled:
+    def test_a_kill_between_any_two_calls_leaves_no_record_without_its_blobs(self, tmp_path: Path) -> None:
+        """The state between a kill and the next removal is what a run would meet."""
+        call = 0
+        while True:
+            root = store_of(tmp_path / str(call))
+            pinned = put(root, "pinned")
+            for text in ("one", "two", "three"):
+                put(root, text)
+            loose = tmp_path / "loose"
+            loose.write_bytes(b"loose")
+            Store(root).adopt(loose, digest_bytes(b"loose"))
+            (root / "pins").mkdir()
+            (root / "pins" / "p.json").write_text(f'{{"at": 0, "keys": ["{pinned}"], "what": ""}}')
+            died = dies_before(call, partial(collect, root, ALL))
+            sound(root)
+            assert pinned in keys(root)
+            collect(root, ALL)
+            assert keys(root) == {pinned}
+            assert set(scan_blobs(root)) == {digest_bytes(b"pinned")}
+            assert not list((root / "trash").iterdir())
+            if not died:
+                break
+            call += 1
+        assert call > 10
+
+    def test_what_a_kill_left_in_the_trash_is_put_back_before_anything_is_chosen(
+        self, tmp_path: Path
+    ) -> None:
+        root = store_of(tmp_path)
+        key = put(root, "kept")
+        door = Door(root)
+        door._take(f"r-{key}")
+        door._take(f"b-{digest_bytes(b'kept').removeprefix('sha256:')}")
+        assert keys(root) == set()
+        collect(root, Order(limits=EVERYTHING, dry_run=True))
+        door.put_back()
+        assert keys(root) == {key}
+        sound(root)
+
+    def test_what_was_made_anew_meanwhile_is_not_overwritten_from_the_trash(self, tmp_path: Path) -> None:
+        root = store_of(tmp_path)
+        key = put(root, "old")
+        door = Door(root)
+        door._take(f"r-{key}")
+        put(root, "new", key=key)
+        door.put_back()
+        found = ActionCache(Store(root)).peek(key)
+        assert found is not None
+        assert found.artifacts[0].digest == digest_bytes(b"new")
+
+
+class TestAlone:
+    def test_two_removers_exclude_each_other(self, tmp_path: Path) -> None:
+        root = store_of(tmp_path)
+        with alone(root), pytest.raises(StoreError, match="another process"):
+            collect(root, ALL)
+        assert collect(root, ALL).records == 0
+
+    def test_a_forecast_needs_no_turn_and_changes_nothing(self, tmp_path: Path) -> None:
+        root = store_of(tmp_path)
+        put(root, "old")
+        before = {path: path.stat() for path in root.rglob("*") if path.is_file()}
+        with alone(root):
+            found = collect(root, Order(limits=EVERYTHING, dry_run=True))
+        assert (found.records, len(found.blobs)) == (1, 1)
+        after_it = {p: p.stat() for p in root.rglob("*") if p.is_file() and p.name != "gc"}
+        assert after_it == before
+
+    def test_more_than_one_batch(self, tmp_path: Path) -> None:
+        root = store_of(tmp_path)
+        count = AT_ONCE + 3
+        for index in range(count):
+            digest = digest_text(str(index))
+            place = Store(root).blob(Digest(digest))
+            place.parent.mkdir(parents=True, exist_ok=True)
+            place.write_text(str(index))
+        found = collect(root, ALL)
+        assert len(found.blobs) == count
+        assert not scan_blobs(root)
+
+
+def test_the_remover_has_no_other_way_out() -> None:
+    """Only the modules that are meant to remove things from a store do."""
+    package = Path(__file__).resolve().parents[2] / "edgebuild"
+    callers = {
+        path.name for path in package.glob("cache_*.py") if ".unlink(" in path.read_text(encoding="utf-8")
+    }
+    assert callers == {"cache_files.py"}
