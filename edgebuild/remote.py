@@ -97,7 +97,8 @@ def open_remote(url: str, environ: Mapping[str, str], *, give_up: Callable[[], b
             return HttpRemote(url, environ, timeout=timeout, give_up=give_up)
         from edgebuild.remote_fsspec import FsspecRemote  # noqa: PLC0415 - likewise
 
-        address = url if "://" in url else Path(url).expanduser().absolute().as_uri()
+        # Not as_uri(), whose escapes fsspec takes literally.
+        address = url if "://" in url else f"file://{Path(url).expanduser().absolute()}"
         return FsspecRemote(address, timeout=timeout, give_up=give_up)
     except ModuleNotFoundError as error:
         if error.name not in {"fsspec", "urllib3"}:

@@ -157,7 +157,7 @@ class _Watch(Callback):  # type: ignore[misc] # fsspec has no types
 
 def _require(kind: str, url: str) -> None:
     try:
-        get_filesystem_class(kind)
+        get_filesystem_class(kind or "no kind at all")  # fsspec takes no kind for a local path
     except ValueError as error:
         known = "http, https, webdav, file, s3, gs, az, sftp or memory"
         message = f"remote cache {shown(url)}: {kind}:// is no kind of address that fsspec knows"

@@ -181,13 +181,14 @@ class HttpRemote:
             raise RemoteError(self._reason(error)) from error
         try:
             yield response
+            _finish(response)
         except ProtocolError as error:
             raise _BrokenOffError(self._reason(error)) from error
         except HTTPError as error:
             raise RemoteError(self._reason(error)) from error
         finally:
-            if stream and not response.closed:
-                response.close()  # what is left of a body is not waited for
+            if not response.closed:
+                response.close()  # what is left of the body is not waited for
             response.release_conn()
 
     def _require(self, response: BaseHTTPResponse, good: frozenset[int]) -> None:
@@ -219,6 +220,12 @@ class HttpRemote:
 
 class _BrokenOffError(RemoteError):
     """The connection ended in the middle of an answer."""
+
+
+def _finish(response: BaseHTTPResponse) -> None:
+    """Read what little is left of an answer, so that its connection serves the next request."""
+    if not response.closed and (response.length_remaining or PIECE) < PIECE:
+        response.drain_conn()
 
 
 def _pieces(response: BaseHTTPResponse) -> Iterator[bytes]:

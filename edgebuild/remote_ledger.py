@@ -6,6 +6,8 @@ import threading
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
+from edgebuild.amounts import size_text
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -57,10 +59,12 @@ class RemoteSummary:
         """Return it as one line for people."""
         words = [
             f"{self.records_hit} hit, {self.records_missed} missed",
-            f"{self.blobs_down} files down ({_amount(self.bytes_down)})",
+            f"{self.blobs_down} files down ({size_text(self.bytes_down)})",
         ]
         if self.mode == "read-write":
-            words.append(f"{self.records_up} results and {self.blobs_up} files up ({_amount(self.bytes_up)})")
+            words.append(
+                f"{self.records_up} results and {self.blobs_up} files up ({size_text(self.bytes_up)})"
+            )
         words += [f"{self.rejected} damaged"] if self.rejected else []
         words += [f"{self.failures} failed"] if self.failures else []
         words += [f"{self.dropped} not uploaded"] if self.dropped else []
@@ -141,11 +145,3 @@ class Ledger:
                 findings=tuple(self._findings.values()),
                 **counts,
             )
-
-
-def _amount(size: float) -> str:
-    for unit in ("B", "KiB", "MiB"):
-        if size < 1024:
-            return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
-        size /= 1024
-    return f"{size:.1f} GiB"

@@ -102,7 +102,8 @@ class RemoteTier:
     def fetch_record(self, key: ActionKey) -> Record | None:
         """Return the remote's record of a key, or None; none of its blobs is looked at.
 
-        A key that could not be had is not asked for again in this run.
+        A key that could not be had is not asked for again in this run; nor is a record believed any more
+        when a blob of it could not be had.
         """
         if key in self._absent:
             return None
@@ -111,6 +112,8 @@ class RemoteTier:
             record = self._ask(lambda: read_record(self._remote, key), None)
         except DamagedError as error:
             self._ledger.rejected(error)
+        if record is not None and any(d in self._absent for a in record.artifacts for d, _ in blobs_of(a)):
+            record = None
         if record is None:
             self._absent.add(key)
         self._ledger.count(records_hit=record is not None, records_missed=record is None)
