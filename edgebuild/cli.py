@@ -127,7 +127,7 @@ def _common(options: argparse.Namespace) -> dict[str, object]:
 
 
 def _run(verbs: Verbs[argparse.ArgumentParser]) -> None:
-    example = "edgebuild run manifest.yaml 'ascend*' -j 4 -k"
+    example = "edgebuild run manifest.yaml 'pi-*' -j 4 -k"
     parser = _add(verbs, "run", "bring targets up to date, judge their gates, package and report", example)
     _manifest(parser)
     add = parser.add_argument
@@ -207,7 +207,7 @@ def _do_check(options: argparse.Namespace) -> int:
 
 
 def _commands(verbs: Verbs[argparse.ArgumentParser]) -> None:
-    example = "edgebuild commands manifest.yaml ascend-310p"
+    example = "edgebuild commands manifest.yaml pi-5"
     parser = _add(
         verbs, "commands", "print every command, ready to paste; nothing need be installed", example
     )

@@ -14,6 +14,7 @@ from edgebuild.digest import canonical_json
 from edgebuild.errors import EdgebuildError, StepError
 from edgebuild.execute import stopping
 from edgebuild.lock import GaveUpError
+from edgebuild.orphans import kill_inside
 from edgebuild.place import Inputs, changed_input, place_inputs, read_inputs
 from edgebuild.store import remove_tree, store_error
 from edgebuild.why import reasons
@@ -300,6 +301,7 @@ def _scratch(action: Action, key: ActionKey, context: Context) -> Iterator[Path]
         return
     folder = context.folder / "resume" / key
     folder.mkdir(parents=True, exist_ok=True)
+    kill_inside(folder)  # a run that was killed may have left the process going that it had started here
     yield folder
     remove_tree(folder)  # only when nothing went wrong: an error is raised where the directory is used
 

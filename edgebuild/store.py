@@ -16,6 +16,7 @@ from edgebuild.digest import PREFIX, Digest, digest_file, digest_tree
 from edgebuild.errors import LostError, StoreError
 from edgebuild.lock import held, held_if_free, never
 from edgebuild.memo import Memo
+from edgebuild.orphans import kill_inside
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -179,11 +180,12 @@ class Store:
                 _remove_scratch(lock)
 
     def sweep(self) -> None:
-        """Remove scratch directories whose owner is gone (its lock is free)."""
+        """Remove scratch directories whose owner is gone (its lock is free), with the processes in them."""
         with contextlib.suppress(OSError):
             for lock in list((self.root / "scratch").glob("*.lock")):
                 with contextlib.suppress(OSError), held_if_free(lock) as free:
                     if free:
+                        kill_inside(lock.with_suffix(""))
                         _remove_scratch(lock)
 
     @contextlib.contextmanager

@@ -20,7 +20,7 @@ from edgebuild.lock import GaveUpError
 from edgebuild.memo import GRAIN_NS
 from edgebuild.store import Store, tree_artifact
 from tests.unit.crash import dies_before
-from tests.unit.workbench import PROCESSES
+from tests.unit.workbench import PROCESSES, alive, read_pid, wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -344,6 +344,31 @@ class TestScratch:
             process.join()
             Store(root).sweep()
             assert [p for p in (root / "scratch").iterdir() if p.is_dir()] == [mine]
+
+    def test_a_sweep_ends_what_a_killed_run_left_going(self, root: Path, tmp_path: Path) -> None:
+        """A step goes on when edgebuild is killed with SIGKILL: nobody is left to end it."""
+
+        def die(ready: Any) -> None:
+            with Store(root).scratch() as folder:
+                script = f"echo $$ > {tmp_path}/pid; while :; do date > file; sleep 0.05; done"
+                subprocess.Popen(["sh", "-c", f"setsid sh -c '{script}'"], cwd=folder)
+                wait_until((tmp_path / "pid").exists)
+                ready.set()
+                time.sleep(60)
+
+        ready = PROCESSES.Event()
+        process = PROCESSES.Process(target=die, args=(ready,))
+        process.start()
+        assert ready.wait(20)
+        stray = read_pid(tmp_path / "pid")
+        Store(root).sweep()
+        assert alive(stray)
+        process.kill()
+        process.join()
+        assert alive(stray)
+        Store(root).sweep()
+        assert not alive(stray)
+        assert not list((root / "scratch").iterdir())
 
     def test_no_sweep_takes_one_that_is_just_being_made(self, root: Path) -> None:
         """Two processes sweep without a pause while two others make and use directories."""

@@ -11,7 +11,7 @@ from edgebuild import execute
 from edgebuild.action import LogRule, Outcome, Output, Success
 from edgebuild.perform import log_path, perform
 from tests.unit.crash import dies_before
-from tests.unit.workbench import PROCESSES, after, shell, wait_until
+from tests.unit.workbench import PROCESSES, after, alive, read_pid, shell, wait_until
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -383,6 +383,20 @@ class TestResume:
         assert result.outcome is Outcome.RAN
         assert text(bench, result) == "kept\n"
         assert self.folders(bench) == []
+
+    def test_what_a_killed_run_left_going_there_is_ended_first(self, bench: Workbench) -> None:
+        pid, second = bench.folder / "pid", bench.folder / "second"
+        script = f"[ -e {second} ] && echo done > out/out.txt && exit 0; touch {second}"
+        script += f"; echo $$ > {pid}; while :; do date > state; sleep 0.05; done"
+        action = shell("train", script, resumable=True)
+        process = PROCESSES.Process(target=lambda: go(bench, action))
+        process.start()
+        stray = read_pid(pid)
+        process.kill()
+        process.join()
+        assert alive(stray)
+        assert go(bench, action).outcome is Outcome.RAN
+        assert not alive(stray)
 
     def test_other_settings_start_afresh(self, bench: Workbench) -> None:
         go(bench, self.make())
