@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from edgebuild import cache_files
-from edgebuild.action import ActionKey, Artifact, Outcome
-from edgebuild.cache import ActionCache, Record
+from edgebuild.action import ActionKey, Outcome
+from edgebuild.cache import ActionCache
 from edgebuild.cache_collect import Order, collect
 from edgebuild.cache_files import AT_ONCE, Door, alone
 from edgebuild.cache_scan import scan_blobs, scan_records
@@ -28,6 +28,7 @@ from edgebuild.perform import Context
 from edgebuild.store import Store
 from edgebuild.uses import note_run
 from tests.unit.crash import dies_before
+from tests.unit.storage import keys, put, sound
 from tests.unit.workbench import PROCESSES, Recorder, after, shell
 
 if TYPE_CHECKING:
@@ -82,33 +83,6 @@ def chain(variant: int, links: int = 3) -> list[Action]:
 
 def expected(variant: int, links: int = 3) -> list[str]:
     return [f"variant {variant}\n" + "more\n" * index for index in range(links)]
-
-
-def sound(root: Path) -> None:
-    """Check that every record names blobs that are there."""
-    blobs = scan_blobs(root)
-    for row in scan_records(root):
-        assert row.held is not None
-        assert set(row.sizes) <= set(blobs), row.held.step
-
-
-def put(root: Path, text: str, *, key: str = "") -> ActionKey:
-    """Put a record and its blob into a store, as a run without a lease would."""
-    cache = ActionCache(Store(root))
-    made = root / f"made-{time.monotonic_ns()}"
-    made.write_text(text, encoding="utf-8")
-    digest = digest_bytes(text.encode())
-    cache.store.adopt(made, digest)
-    name = ActionKey(key or digest_text(f"key of {text}").removeprefix("sha256:"))
-    artifact = Artifact(role="out", digest=digest, size=len(text))
-    cache.record(
-        Record(key=name, artifacts=(artifact,), findings=(), document={"step": "s"}, trees={}, seconds=1.0)
-    )
-    return name
-
-
-def keys(root: Path) -> set[str]:
-    return {row.key for row in scan_records(root)}
 
 
 class TestLiveRuns:
