@@ -14,11 +14,9 @@ from typing import TYPE_CHECKING, Protocol
 from urllib.parse import urlsplit, urlunsplit
 
 from edgebuild.digest import PREFIX, Digest, digest_file, digest_tree, is_digest
-from edgebuild.errors import UsageError
-from edgebuild.lock import never
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator
 
     from edgebuild.action import ActionKey, Artifact
     from edgebuild.cache import Record
@@ -75,36 +73,6 @@ class Remote(Protocol):
         Raises:
             OSError: The file cannot be read.
         """
-
-
-def open_remote(url: str, environ: Mapping[str, str], *, give_up: Callable[[], bool] = never) -> Remote:
-    """Return the remote of an address; nothing is asked of it yet.
-
-    Args:
-        url: ``http(s)://``, ``webdav(s)://``, any fsspec address such as ``s3://bucket/prefix``, or a path.
-        environ: The caller's environment: credentials, proxies, ``EDGEBUILD_REMOTE_TIMEOUT``.
-        give_up: Asked during a transfer; true ends it with StoppedError.
-
-    Raises:
-        UsageError: There is no such kind of remote, or a package it needs is not installed.
-    """
-    timeout = _timeout(environ)
-    scheme = url.partition("://")[0].lower() if "://" in url else "file"
-    try:
-        if scheme in {"http", "https", "webdav", "webdavs"}:
-            from edgebuild.remote_http import HttpRemote  # noqa: PLC0415 - only the kind that is used
-
-            return HttpRemote(url, environ, timeout=timeout, give_up=give_up)
-        from edgebuild.remote_fsspec import FsspecRemote  # noqa: PLC0415 - likewise
-
-        # Not as_uri(), whose escapes fsspec takes literally.
-        address = url if "://" in url else f"file://{Path(url).expanduser().absolute()}"
-        return FsspecRemote(address, timeout=timeout, give_up=give_up)
-    except ModuleNotFoundError as error:
-        if error.name not in {"fsspec", "urllib3"}:
-            raise
-        message = f"remote cache {shown(url)}: the package {error.name} is not installed"
-        raise UsageError(message, hint=f"install it with: {INSTALL}") from error
 
 
 def shown(url: str) -> str:
@@ -235,14 +203,3 @@ def blobs_of(artifact: Artifact) -> Iterator[tuple[Digest, int]]:
         yield from ((digest, size) for _, digest, size in artifact.entries)
     else:
         yield artifact.digest, artifact.size
-
-
-def _timeout(environ: Mapping[str, str]) -> float:
-    text = environ.get("EDGEBUILD_REMOTE_TIMEOUT", "")
-    try:
-        seconds = float(text) if text else TIMEOUT_SECONDS
-    except ValueError:
-        seconds = 0.0
-    if not 0 < seconds <= 3600:  # also false for NaN
-        raise UsageError(f"EDGEBUILD_REMOTE_TIMEOUT={text} is not a number of seconds above 0, up to 3600")
-    return seconds

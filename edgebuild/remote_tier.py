@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, TypeVar
 
 from edgebuild.errors import StoreError, UsageError
 from edgebuild.execute import stopping
-from edgebuild.remote import DamagedError, RemoteError, StoppedError, blobs_of, open_remote, shown
+from edgebuild.remote import DamagedError, RemoteError, StoppedError, blobs_of, shown
 from edgebuild.remote_ledger import Ledger
+from edgebuild.remote_open import open_remote
 from edgebuild.remote_send import Offer, Sender, read_record
 from edgebuild.store import store_error
 from edgebuild.upload import Uploads

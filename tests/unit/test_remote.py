@@ -11,7 +11,8 @@ from edgebuild.action import ActionKey, Artifact
 from edgebuild.cache import Record, parse_record, spell_record
 from edgebuild.digest import Digest, digest_bytes
 from edgebuild.errors import UsageError
-from edgebuild.remote import Receiver, RemoteError, believable, open_remote, shown
+from edgebuild.remote import Receiver, RemoteError, believable, shown
+from edgebuild.remote_open import open_remote
 from edgebuild.store import tree_artifact
 
 if TYPE_CHECKING:
