@@ -95,6 +95,11 @@ def probe_tool(
     return _judged(probed, tool.supported, executable)
 
 
+def variables_in(pattern: str) -> tuple[str, ...]:
+    """Return the variables that the name of a version file mentions."""
+    return tuple(_VARIABLE.findall(pattern))
+
+
 def identity(probed: Probed) -> str:
     """Return what identifies a found tool in an action key: its version and the text that says it.
 
@@ -167,7 +172,7 @@ def _distributions(name: str, folders: Sequence[str]) -> Iterator[tuple[str, str
 
 
 def _expand(pattern: str, environ: Mapping[str, str], how: list[str]) -> list[str]:
-    unset = [name for name in _VARIABLE.findall(pattern) if not environ.get(name)]
+    unset = [name for name in variables_in(pattern) if not environ.get(name)]
     if unset:
         how.append(f"skipped {pattern}: {', '.join(unset)} is not set")
         return []

@@ -8,6 +8,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from edgebuild.idle import VARIABLES
+from edgebuild.probe import variables_in
 from edgebuild.session import PACKAGE, cache_root, search_path
 
 if TYPE_CHECKING:
@@ -63,7 +64,8 @@ def watched_variables(session: Session, environ: Mapping[str, str]) -> dict[str,
     """Return the variables that a run looks at, with their values; None for one that is not set."""
     declared = [name for action in session.plan.actions for name in action.env_pass]
     probed = [name for target in session.plan.targets for name in target.toolchain.env_pass]
-    return {name: environ.get(name) for name in dict.fromkeys([*VARIABLES, *declared, *probed])}
+    named = [name for pattern in _version_files(session) for name in variables_in(pattern)]
+    return {name: environ.get(name) for name in dict.fromkeys([*VARIABLES, *declared, *probed, *named])}
 
 
 def _inputs(session: Session) -> Iterator[str]:
@@ -97,13 +99,17 @@ def _tools(session: Session, environ: Mapping[str, str]) -> Iterator[str]:
     """Yield what the answers about installed tools depend on, and where a missing one could appear."""
     for probed in session.installed.probed.values():
         yield from probed.files
-    for target in session.plan.targets:
-        for tool in target.toolchain.tools.values():
-            for pattern in tool.version.files if tool.version else ():
-                yield from _on_the_way(os.path.expandvars(pattern))
+    for pattern in _version_files(session):
+        yield from _on_the_way(os.path.expandvars(pattern))
     yield from (folder for folder in environ.get("PATH", "").split(os.pathsep) if folder)
     yield from (folder for folder in sys.path if folder)
     yield str(cache_root(environ))
+
+
+def _version_files(session: Session) -> Iterator[str]:
+    for target in session.plan.targets:
+        for tool in target.toolchain.tools.values():
+            yield from tool.version.files if tool.version else ()
 
 
 def _on_the_way(pattern: str) -> Iterator[str]:
