@@ -142,6 +142,7 @@ ROWS: dict[str, Row] = {
 @pytest.mark.parametrize("name", ROWS)
 def test_a_change_runs_what_it_can_reach_and_nothing_else(built: Workspace, name: str) -> None:
     row = ROWS[name]
+    _settle(built)
     row.change(built)
     foreseen = built.eb("run", "manifest.yaml", "--dry-run", "--json", variables=row.variables).json()
     ran = built.run(variables=row.variables)
@@ -150,6 +151,34 @@ def test_a_change_runs_what_it_can_reach_and_nothing_else(built: Workspace, name
     assert {a["id"] for a in foreseen["actions"] if a["state"] == "run"} >= row.ran
     again = built.run(variables=row.variables)
     assert again.ids("current") == {a["id"] for a in again.document["actions"]}
+
+
+def _settle(w: Workspace, *words: str) -> None:
+    """Run until the answer "nothing to do" is noted, so that a change has to be noticed by the note too."""
+    for _ in range(4):
+        assert not w.run(*words).ran
+        if any((w.folder / ".edgebuild" / "idle").glob("*.json")):
+            return
+    pytest.fail("a run with nothing to do is not noted")
+
+
+def test_another_installation_that_a_variable_names_is_noticed(built: Workspace, tmp_path: Path) -> None:
+    _settle(built)
+    (tmp_path / "newer").mkdir()
+    (tmp_path / "newer" / "version.txt").write_text("version=1.4.0\n", encoding="utf-8")
+    ran = built.run(variables={"SHELLY_HOME": str(tmp_path / "newer")})
+    assert ran.ran == {"chip/compile", "chip/package"}
+
+
+def test_an_added_and_a_removed_image_are_noticed(built: Workspace) -> None:
+    added = built.folder / "data/images/val/000-more.bmp"
+    _settle(built, "fp32/detections")
+    write_image(added, random.Random("one more"))
+    assert built.run("fp32/detections").ran == {"fp32/detections"}
+    _settle(built, "fp32/detections")
+    added.unlink()
+    back = built.run("fp32/detections")
+    assert back.ids("cached") == {"fp32/detections"}
 
 
 def test_a_copy_at_another_place_has_nothing_to_do(master: Workspace, tmp_path: Path) -> None:
