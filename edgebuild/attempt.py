@@ -24,11 +24,14 @@ from edgebuild.errors import (
     ToolchainMissingError,
 )
 from edgebuild.execute import Execution, StartError, execute, log_tail
+from edgebuild.worker import NotServedError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from edgebuild.action import Action, Finding
+    from edgebuild.execute import Start
+    from edgebuild.worker import Workers
 
 PACKAGE_PARENT = str(Path(__file__).resolve().parent.parent)
 
@@ -46,7 +49,7 @@ class Attempted:
     said: int
 
 
-def attempt(
+def attempt(  # noqa: PLR0913 - a process has this many sides
     action: Action,
     *,
     scratch: Path,
@@ -54,6 +57,7 @@ def attempt(
     environ: Mapping[str, str],
     lay_out: Callable[[], None],
     progress: Callable[[str], None],
+    workers: Workers | None = None,
 ) -> Attempted:
     """Run an action's process, again when the toolchain is known to need it.
 
@@ -64,6 +68,7 @@ def attempt(
         environ: The caller's environment.
         lay_out: Makes the scratch directory what it has to be before an attempt.
         progress: Called with what one of our own steps says of how far it is.
+        workers: What may serve our own steps in place of a plain process; it changes nothing but the time.
 
     Raises:
         StepError: The last attempt failed.
@@ -73,16 +78,29 @@ def attempt(
     log.write_text(f"# {action.id}\n# {shlex.join(action.argv)}\n", encoding="utf-8", errors="replace")
     for left in reversed(range(action.retries + 1)):
         lay_out()
+        served = workers.starter(action) if workers else None
+        if served:
+            _note(log, "in a worker, which has the packages loaded")
         said = log.stat().st_size
-        execution = _start(action, scratch, log, environ, progress)
+        try:
+            execution = _start(action, scratch, log, environ, progress, served)
+        except NotServedError as why:
+            _note(log, f"not in a worker after all ({why}): a process of its own")
+            lay_out()
+            said = log.stat().st_size
+            execution = _start(action, scratch, log, environ, progress)
         ended = execution.timed_out or execution.interrupted
         if execution.exit_code == 0 and not ended:
             return Attempted(seconds=execution.seconds, said=said)
         if ended or not left:
             raise failure(action, execution, log)
-        with log.open("a", encoding="utf-8") as stream:
-            stream.write(f"# {_how(execution)}: trying again\n")
+        _note(log, f"{_how(execution)}: trying again")
     raise AssertionError("unreachable: the last attempt returns or raises")
+
+
+def _note(log: Path, text: str) -> None:
+    with log.open("a", encoding="utf-8", errors="replace") as stream:
+        stream.write(f"# {text}\n")
 
 
 def _start(
@@ -91,6 +109,7 @@ def _start(
     log: Path,
     environ: Mapping[str, str],
     progress: Callable[[str], None],
+    served: Start | None = None,
 ) -> Execution:
     def on_line(line: str) -> None:
         if line.startswith(protocol.PROGRESS_PREFIX):
@@ -105,6 +124,7 @@ def _start(
             log=log,
             timeout=action.timeout,
             on_line=on_line if is_own(action) else None,
+            start=served,
         )
     except StartError as error:
         hint = "`edgebuild doctor` shows what was looked for and how to get it"

@@ -15,7 +15,7 @@ import threading
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import IO, TYPE_CHECKING, BinaryIO, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -65,6 +65,70 @@ class Execution:
     seconds: float
 
 
+class Process(Protocol):
+    """A process that :func:`execute` follows, whoever started it."""
+
+    @property
+    def pid(self) -> int:
+        """Its number, which is that of its process group too."""
+
+    @property
+    def stdout(self) -> IO[bytes] | None:
+        """The end of the pipe that receives both output streams."""
+
+    def wait(self) -> int:
+        """Return the exit code once it has ended; until then its number is not given to another process."""
+
+
+class Start(Protocol):
+    """Whatever starts a process in a session of its own with its output in a pipe."""
+
+    def __call__(self, argv: Sequence[str], *, cwd: Path, env: Mapping[str, str]) -> Process:
+        """Start it, or raise."""
+
+
+class Server:
+    """A program of ours that serves this process until it is killed."""
+
+    def __init__(self, process: subprocess.Popen[bytes], mark: str) -> None:
+        self._process = process
+        self._mark = mark
+
+    @property
+    def pid(self) -> int:
+        """Its process number."""
+        return self._process.pid
+
+    def kill(self) -> None:
+        """End it at once."""
+        _kill_tree(self._process.pid, self._mark, signal.SIGKILL)
+        self._process.wait()
+
+
+def serve(argv: Sequence[str], *, cwd: Path, env: Mapping[str, str], keep: int) -> Server:
+    """Start a program of ours that answers on a socket; whoever started it has to kill it.
+
+    It is not among the processes that :func:`stop_all` ends: what it splits off is.
+
+    Args:
+        argv: The command.
+        cwd: Working directory.
+        env: Its whole environment.
+        keep: File descriptor that it inherits.
+
+    Raises:
+        StartError: It cannot be started.
+    """
+    mark = _new_mark()
+    marked = {**env, MARKER: mark}
+    return Server(_start(argv, cwd=cwd, env=marked, stdout=subprocess.DEVNULL, keep=(keep,)), mark)
+
+
+def kill_tree(pid: int, mark: str) -> None:
+    """Kill a process group, and everything that carries its marker."""
+    _kill_tree(pid, mark, signal.SIGKILL)
+
+
 def capture(argv: Sequence[str], *, env: Mapping[str, str], timeout: float) -> Captured:
     """Run a short command to its end and return what it printed.
 
@@ -95,7 +159,7 @@ def find_executable(name: str, env: Mapping[str, str]) -> str | None:
     return shutil.which(name, path=env.get("PATH", ""))
 
 
-def execute(
+def execute(  # noqa: PLR0913 - a process has this many sides
     argv: Sequence[str],
     *,
     cwd: Path,
@@ -103,6 +167,7 @@ def execute(
     log: Path,
     timeout: float | None = None,
     on_line: Callable[[str], None] | None = None,
+    start: Start | None = None,
 ) -> Execution:
     """Run one process to its end in a process group of its own, its output into a log file.
 
@@ -113,6 +178,7 @@ def execute(
         log: File that receives both output streams; appended to.
         timeout: Seconds until the process tree is killed.
         on_line: Called with each line of output, without its newline.
+        start: What starts the process in place of a plain start; it may raise errors of its own.
 
     Raises:
         StartError: It cannot be started.
@@ -122,7 +188,7 @@ def execute(
     deadline = None if timeout is None else started + timeout
     mark = _new_mark()
     with log.open("ab") as sink:
-        process = _start(argv, cwd=cwd, env={**env, MARKER: mark}, stdout=subprocess.PIPE)
+        process = (start or _start_piped)(argv, cwd=cwd, env={**env, MARKER: mark})
         with _registered(process.pid, mark):
             try:
                 timed_out = _follow(process, mark, sink, deadline, on_line)
@@ -173,8 +239,17 @@ def _new_mark() -> str:
     return f"{os.getpid()}-{secrets.token_hex(8)}"
 
 
+def _start_piped(argv: Sequence[str], *, cwd: Path, env: Mapping[str, str]) -> Process:
+    return _start(argv, cwd=cwd, env=env, stdout=subprocess.PIPE)
+
+
 def _start(
-    argv: Sequence[str], *, cwd: Path | None, env: Mapping[str, str], stdout: int
+    argv: Sequence[str],
+    *,
+    cwd: Path | None,
+    env: Mapping[str, str],
+    stdout: int,
+    keep: tuple[int, ...] = (),
 ) -> subprocess.Popen[bytes]:
     try:
         return subprocess.Popen(  # noqa: S603 - an argv, never a shell
@@ -185,6 +260,7 @@ def _start(
             stdout=stdout,
             stderr=subprocess.STDOUT,
             start_new_session=True,
+            pass_fds=keep,
         )
     except (OSError, ValueError) as error:  # ValueError: a NUL character in an argument
         reason = error.strerror if isinstance(error, OSError) else str(error)
@@ -205,7 +281,7 @@ def _registered(pid: int, mark: str) -> Iterator[None]:
 
 
 def _follow(
-    process: subprocess.Popen[bytes],
+    process: Process,
     mark: str,
     sink: BinaryIO,
     deadline: float | None,

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from edgebuild.action import Action, Artifact
     from edgebuild.journal import Journal
     from edgebuild.memo import Memo
+    from edgebuild.worker import Workers
 
 LAID_OUT = frozenset({"in", "aux", "out", "tmp"})
 """What of a resumable action's directory is made anew for every attempt."""
@@ -62,6 +63,7 @@ class Context:
         workspace: The manifest's folder.
         listener: Whoever shows progress.
         force: Ids of actions to run although a result is there.
+        workers: What may serve edgebuild's own steps in place of plain processes.
     """
 
     cache: ActionCache
@@ -74,6 +76,7 @@ class Context:
     workspace: Path
     listener: Listener
     force: frozenset[str] = field(default_factory=frozenset)
+    workers: Workers | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -215,6 +218,7 @@ def _attempt(
         environ=context.environ,
         lay_out=lay_out,
         progress=lambda text: context.listener.progressed(action, text),
+        workers=context.workers,
     )
 
 
