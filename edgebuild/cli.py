@@ -42,7 +42,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _parse(words: Sequence[str]) -> argparse.Namespace:
-    parser = _parser()
+    parser = _parser(words)
     options, rest = parser.parse_known_args(words)
     # argparse takes all words of one kind at one place only: `run m.yaml -j 4 int8` leaves `int8` over.
     flags = [word for word in rest if word.startswith("-")]
@@ -67,7 +67,8 @@ def _report_error(error: Exception) -> int:
     return error.exit_code
 
 
-def _parser() -> argparse.ArgumentParser:
+def _parser(words: Sequence[str] | None = None) -> argparse.ArgumentParser:
+    """Return the parser; when it is known what for, the verbs of `cache` only where they are asked for."""
     parser = argparse.ArgumentParser(
         prog="edgebuild",
         description="One manifest takes a YOLO model to checked, reproducible, per-device packages.",
@@ -76,7 +77,10 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"edgebuild {__version__}")
     verbs = parser.add_subparsers(metavar="VERB", required=True)
-    for add in (_run, _plan, _check, _commands, _explain, _report, _verify, _cache, _doctor, _init):
+    for add in (_run, _plan, _check, _commands, _explain, _report, _verify):
+        add(verbs)
+    _cache(verbs, whole=words is None or words[:1] == ["cache"])
+    for add in (_doctor, _init):
         add(verbs)
     return parser
 
@@ -267,13 +271,13 @@ def _do_verify(options: argparse.Namespace) -> int:
     return verify(VerifyOptions(package=options.package, replay=options.replay, json=options.json))
 
 
-def _cache(verbs: Verbs[argparse.ArgumentParser]) -> None:
-    from edgebuild.cli_cache import add_verbs  # noqa: PLC0415 - keeps this file to one screen per verb
+def _cache(verbs: Verbs[argparse.ArgumentParser], *, whole: bool) -> None:
+    text = "look after the store: what it holds, what may go, whether it is sound"
+    parser = _add(verbs, "cache", text, "edgebuild cache gc --max-size 20GB --dry-run")
+    if whole:
+        from edgebuild.cli_cache import add_verbs  # noqa: PLC0415 - it costs as much as all other verbs
 
-    example = "edgebuild cache gc --max-size 20GB --dry-run"
-    add_verbs(
-        _add(verbs, "cache", "look after the store: what it holds, what may go, whether it is sound", example)
-    )
+        add_verbs(parser)
 
 
 def _doctor(verbs: Verbs[argparse.ArgumentParser]) -> None:

@@ -7,17 +7,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edgebuild.cache import ActionCache
 from edgebuild.errors import ManifestError, Problem, ToolchainMissingError, UsageError
 from edgebuild.identity import YOLO_EXTRA, own_identities
 from edgebuild.journal import Journal
+from edgebuild.leases import LeasedCache
 from edgebuild.load import load_manifest
 from edgebuild.machine import this_family, this_processor
 from edgebuild.memo import Memo
 from edgebuild.perform import Context
 from edgebuild.plan import make_plan
 from edgebuild.probe import Probed, identity, probe_tool
-from edgebuild.store import Store
 from edgebuild.toolchain import Toolchain, load_toolchain
 
 if TYPE_CHECKING:
@@ -69,7 +68,7 @@ class Session:
         prepare_workspace(self.manifest.folder)
         self.folder.mkdir(parents=True, exist_ok=True)
         return Context(
-            cache=ActionCache(Store(cache_root(os.environ))),
+            cache=LeasedCache(cache_root(os.environ), self.folder / "journal.jsonl"),
             memo=Memo(self.manifest.folder / ".edgebuild" / "files.memo"),
             journal=Journal(self.folder / "journal.jsonl"),
             identities=self.installed.identities,

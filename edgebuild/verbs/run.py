@@ -19,6 +19,7 @@ from edgebuild.idle import remember
 from edgebuild.outcome import SEVERITY, forget_lost, materialise, run_result
 from edgebuild.selection import own_targets, select
 from edgebuild.session import Session, open_session
+from edgebuild.uses import note_run
 from edgebuild.verbs.plan import print_forecast
 from edgebuild.verbs.show import Ended, idle_text, report_files, show
 from edgebuild.watch import watched_files, watched_variables
@@ -122,6 +123,7 @@ def _one(
         context = session.context(display, force=force)
         context.cache.store.sweep()
         results, placed = _bring(session, actions, context, chosen, options)
+        note_run(context.cache.store.root, session.folder / "journal.jsonl", results.values())
     result = run_result(
         session.plan,
         results,

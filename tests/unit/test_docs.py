@@ -83,7 +83,9 @@ def verbs() -> dict[str, argparse.ArgumentParser]:
 
 
 def flags(parser: argparse.ArgumentParser) -> set[str]:
-    return {text for action in parser._actions for text in action.option_strings}
+    inner = [action for action in parser._actions if isinstance(action, argparse._SubParsersAction)]
+    below = {text for action in inner for verb in action.choices.values() for text in flags(verb)}
+    return below | {text for action in parser._actions for text in action.option_strings}
 
 
 def table(path: Path, first: str) -> list[list[str]]:
