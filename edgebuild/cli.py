@@ -143,6 +143,7 @@ def _run(verbs: Verbs[argparse.ArgumentParser]) -> None:
     add("--exit-code", action="store_true", help="with --dry-run: exit 10 when something would run")
     add("--explain", action="store_true", help="print why each action ran or did not")
     add("--skip-unavailable", action="store_true", help="leave out targets whose toolchain is absent")
+    add("--no-worker", dest="worker", action="store_false", help="start every step as a process of its own")
     add("--json", action="store_true", help="print one JSON document on standard output")
     add("-q", "--quiet", action="store_true", help="print errors only")
     parser.set_defaults(verb=_do_run)
@@ -168,6 +169,7 @@ def _do_run(options: argparse.Namespace) -> int:
             exit_code=options.exit_code,
             explain=options.explain,
             skip_unavailable=options.skip_unavailable,
+            worker=options.worker,
             json=options.json,
             quiet=options.quiet,
         )

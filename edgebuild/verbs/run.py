@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import datetime as dt
+import os
 import signal
 import sys
 import time
@@ -23,9 +24,10 @@ from edgebuild.uses import note_run
 from edgebuild.verbs.plan import print_forecast
 from edgebuild.verbs.show import Ended, idle_text, report_files, show
 from edgebuild.watch import watched_files, watched_variables
+from edgebuild.worker import Workers
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from edgebuild.action import Action, ActionResult
@@ -57,6 +59,7 @@ class RunOptions:
     exit_code: bool
     explain: bool
     skip_unavailable: bool
+    worker: bool
     json: bool
     quiet: bool
 
@@ -119,8 +122,9 @@ def _one(
     clock = time.monotonic()
     wanted = set(chosen.actions)
     actions = [action for action in session.plan.actions if action.id in wanted]
-    with open_display(len(actions), quiet=options.quiet or options.json) as display:
-        context = session.context(display, force=force)
+    quiet = options.quiet or options.json
+    with open_display(len(actions), quiet=quiet) as display, _workers(options, actions, session) as workers:
+        context = replace(session.context(display, force=force), workers=workers)
         context.cache.store.sweep()
         results, placed = _bring(session, actions, context, chosen, options)
         note_run(context.cache.store.root, session.folder / "journal.jsonl", results.values())
@@ -167,6 +171,12 @@ def _bring(
             return results, placed
         context = replace(context, force=frozenset())
     raise AssertionError("the last round returns")
+
+
+def _workers(options: RunOptions, actions: Sequence[Action], session: Session) -> Workers:
+    """Return what serves our own steps during the run; nothing where the user said so."""
+    wanted = options.worker and os.environ.get("EDGEBUILD_WORKER", "") != "off"
+    return Workers(actions if wanted else (), session.folder / "worker")
 
 
 def _nothing_to_do(result: RunResult, options: RunOptions) -> bool:
