@@ -96,7 +96,12 @@ class HttpRemote:
 
     def put_record(self, key: ActionKey, data: bytes) -> None:
         """Keep a record."""
-        self._put(record_name(key), data, len(data))
+        try:
+            self._put(record_name(key), data, len(data))
+        except _BadRequestError as error:
+            # github.com/buchgr/bazel-remote: without this flag it keeps Bazel's own records only.
+            hint = "bazel-remote takes records only with --disable_http_ac_validation"
+            raise RemoteError(f"{error}; {hint}") from error
 
     def has_blob(self, digest: Digest, *, size: int) -> bool:
         """Return whether a blob of that name and size is there."""
@@ -200,7 +205,8 @@ class HttpRemote:
             raise RemoteError(f"refuses the credentials (HTTP {status}); {hint}")
         if 300 <= status < 400:
             raise RemoteError(f"has moved (HTTP {status}) to {shown(response.headers.get('Location', '?'))}")
-        raise RemoteError(f"answers HTTP {status} {response.reason or ''}".rstrip())
+        kind = _BadRequestError if status == 400 else RemoteError
+        raise kind(f"answers HTTP {status} {response.reason or ''}".rstrip())
 
     def _reason(self, error: BaseException) -> str:
         if isinstance(error, MaxRetryError) and error.reason is not None:
@@ -216,6 +222,10 @@ class HttpRemote:
         }
         known = (text for kind, text in reasons.items() if isinstance(error, kind))
         return next(known, f"{type(error).__name__}: {error}")
+
+
+class _BadRequestError(RemoteError):
+    """The server understands what it was asked in another way."""
 
 
 class _BrokenOffError(RemoteError):

@@ -148,6 +148,15 @@ def test_an_upload_that_is_refused_is_an_error(server: Faults, fault: str) -> No
         remote(server).put_record(KEY, b"x")
 
 
+def test_a_record_that_is_refused_names_the_flag_of_a_common_server(server: Faults, tmp_path: Path) -> None:
+    server.always = "400"
+    with pytest.raises(RemoteError, match="HTTP 400 .*bazel-remote .*--disable_http_ac_validation"):
+        remote(server).put_record(KEY, b"x")
+    (tmp_path / "blob").write_bytes(DATA)
+    with pytest.raises(RemoteError, match=r"HTTP 400 Bad Request$"):
+        remote(server).put_blob(DIGEST, tmp_path / "blob")
+
+
 def test_a_server_without_head_is_one_that_has_nothing(server: Faults) -> None:
     assert remote(server).has_blob(DIGEST, size=len(DATA))
     server.always = "405"
