@@ -59,7 +59,8 @@ def read_parts(options: argparse.Namespace) -> dict[str, Any]:
         "spec": spec,
         "tools": read_json_file(options.tools),
         "info": read_json_file(options.info),
-        "metrics": read_document(options.metrics),
+        # Without a dataset nothing was validated.
+        "metrics": read_document(options.metrics) if options.metrics else {},
         "verdict": read_document(options.verdict),
     }
 
@@ -152,9 +153,9 @@ def _beside(package: Path) -> Path:
 
 def _arguments(argv: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="edgebuild.steps.package", description=__doc__)
-    for name in ("spec", "tools", "artifact", "info", "metrics", "verdict", "output"):
+    for name in ("spec", "tools", "artifact", "info", "verdict", "output"):
         parser.add_argument(f"--{name}", type=Path, required=True)
-    for name in ("golden", "calibration", "quantize", "measurements"):
+    for name in ("metrics", "golden", "calibration", "quantize", "measurements"):
         parser.add_argument(f"--{name}", type=Path)
     return parser.parse_args(argv)
 

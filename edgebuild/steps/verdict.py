@@ -42,7 +42,7 @@ def main(argv: Sequence[str]) -> None:
 def judge_files(
     *,
     gates: Sequence[Gate],
-    measured: tuple[Path, Path | None],
+    measured: tuple[Path | None, Path | None],
     baseline: tuple[Path | None, Path | None],
     artifact: Path,
     baseline_artifact: Path | None = None,
@@ -169,7 +169,7 @@ def _size(artifact: Path) -> Metric:
 def _arguments(argv: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="edgebuild.steps.verdict", description=__doc__)
     parser.add_argument("--gates", type=Path, required=True)
-    parser.add_argument("--metrics", type=Path, required=True)
+    parser.add_argument("--metrics", type=Path, help="absent where the manifest has no dataset")
     parser.add_argument("--benchmark", type=Path)
     parser.add_argument("--baseline", type=Path)
     parser.add_argument("--baseline-benchmark", type=Path)
