@@ -10,7 +10,7 @@ from edgebuild.action import ActionKey, ActionResult, Finding, Outcome, Reason, 
 from edgebuild.attempt import Attempted, attempt, crashed, failed, is_own
 from edgebuild.cache import ActionCache, Record
 from edgebuild.collect import check_log, collect_outputs, find, read_log
-from edgebuild.digest import canonical_json
+from edgebuild.digest import PREFIX, canonical_json, digest_text
 from edgebuild.errors import EdgebuildError, StepError
 from edgebuild.execute import stopping
 from edgebuild.lock import GaveUpError
@@ -156,7 +156,11 @@ def _perform(action: Action, upstream: Mapping[str, ActionResult], context: Cont
         key = prepared.key
         found = _known(action, prepared, context)
         if found is None:
-            with context.cache.store.lock(key[:32], give_up=stopping):
+            with (
+                context.cache.store.lock(key[:32], give_up=stopping),
+                # Another run in this workspace, with other options, writes to the same log.
+                context.cache.store.lock(_log_lock(action, context), give_up=stopping),
+            ):
                 # Whoever held the lock may have done the same work meanwhile, in this run or another.
                 found = _known(action, prepared, context) or _run(action, upstream, prepared, context)
         if found.outcome is not Outcome.FAILED:
@@ -283,6 +287,10 @@ def _why_run(action: Action, prepared: Prepared, context: Context) -> tuple[Reas
 def log_path(action: Action, context: Context) -> Path:
     """Return where the action's log goes."""
     return context.folder / "logs" / f"{action.id.replace('/', '.')}.log"
+
+
+def _log_lock(action: Action, context: Context) -> str:
+    return f"log-{digest_text(str(log_path(action, context))).removeprefix(PREFIX)[:32]}"
 
 
 def _skipped(action: Action) -> ActionResult:
