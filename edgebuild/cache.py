@@ -11,7 +11,7 @@ import json
 import os
 import secrets
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from edgebuild.action import ActionKey, Artifact, Finding
 from edgebuild.digest import Digest, canonical_json, decode, digest_bytes, digest_text, encode
@@ -45,18 +45,51 @@ class Record:
     seconds: float
 
 
+class Elsewhere(Protocol):
+    """Results on other machines (:mod:`edgebuild.remote_tier`)."""
+
+    def fetch_record(self, key: ActionKey) -> Record | None:
+        """Return the record of a key, or None; none of its blobs is looked at."""
+
+    def fetch_artifact(self, artifact: Artifact) -> bool:
+        """Bring an artifact's blobs into the store; False: they cannot be had."""
+
+    def offer(self, record: Record, action_id: str, *, repeatable: bool) -> None:
+        """Upload a result some time."""
+
+
 class ActionCache:
-    """Records by action key, and the store that holds what they name."""
+    """Records by action key, and the store that holds what they name.
+
+    Attributes:
+        store: The content.
+        elsewhere: Asked for what is not here, and given what is made here; None: nobody.
+    """
 
     def __init__(self, store: Store) -> None:
         self.store = store
+        self.elsewhere: Elsewhere | None = None
+
+    def connect(self, elsewhere: Elsewhere) -> None:
+        """Ask other machines for what is not here."""
+        self.elsewhere = elsewhere
+        self.store.fetch = elsewhere.fetch_artifact
 
     def lookup(self, key: ActionKey) -> Record | None:
-        """Return the record of a key when it and every blob it names are sound, else None."""
+        """Return the record of a key when everything it names can be had, else None.
+
+        What is here is checked. What is elsewhere is not downloaded before it is used: a record there was
+        written last, so its presence says that its blobs are there too.
+        """
         record = self.peek(key)
-        if record is None or not all(self.store.has_artifact(artifact) for artifact in record.artifacts):
+        if record is not None and all(self.store.has_artifact(artifact) for artifact in record.artifacts):
+            return record
+        if self.elsewhere is None:
             return None
-        return record
+        found = self.elsewhere.fetch_record(key)
+        if found is not None and found != record:
+            self._write(found)
+        return found
 
     def peek(self, key: ActionKey) -> Record | None:
         """Return the record of a key without looking at its blobs; a damaged record is put aside."""
@@ -75,12 +108,22 @@ class ActionCache:
         with contextlib.suppress(OSError):
             self.path(key).unlink()
 
-    def record(self, record: Record) -> None:
-        """Write a record, atomically.
+    def record(self, record: Record, action_id: str = "", *, repeatable: bool = True) -> None:
+        """Keep a result that was made here: write its record, atomically, and offer it elsewhere.
+
+        Args:
+            record: The result; its blobs are in the store.
+            action_id: Of the action, for findings.
+            repeatable: An equal action must leave equal bytes; a measurement need not.
 
         Raises:
             StoreError: The disk is full or the store cannot be written.
         """
+        self._write(record)
+        if self.elsewhere is not None:
+            self.elsewhere.offer(record, action_id, repeatable=repeatable)
+
+    def _write(self, record: Record) -> None:
         path = self.path(record.key)
         temporary = path.with_name(f".{secrets.token_hex(8)}")
         try:

@@ -146,6 +146,9 @@ def _run(verbs: Verbs[argparse.ArgumentParser]) -> None:
     add("--no-worker", dest="worker", action="store_false", help="start every step as a process of its own")
     add("--json", action="store_true", help="print one JSON document on standard output")
     add("-q", "--quiet", action="store_true", help="print errors only")
+    add("--remote", default="", metavar="URL", help="a cache shared with other machines (EDGEBUILD_REMOTE)")
+    mode = "read (the default) or read-write (EDGEBUILD_REMOTE_MODE)"
+    add("--remote-mode", choices=("read", "read-write"), default="", help=mode)
     parser.set_defaults(verb=_do_run)
 
 
@@ -172,6 +175,8 @@ def _do_run(options: argparse.Namespace) -> int:
             worker=options.worker,
             json=options.json,
             quiet=options.quiet,
+            remote=options.remote,
+            remote_mode=options.remote_mode,
         )
     )
 

@@ -163,10 +163,10 @@ class LeasedCache(ActionCache):
         self.lease.claim(key)
         return super().lookup(key)
 
-    def record(self, record: Record) -> None:
-        """Claim the key, then write its record."""
+    def record(self, record: Record, action_id: str = "", *, repeatable: bool = True) -> None:
+        """Claim the key, then keep the result."""
         self.lease.claim(record.key)
-        super().record(record)
+        super().record(record, action_id, repeatable=repeatable)
 
 
 def live_leases(root: Path) -> Iterator[Live]:

@@ -250,7 +250,7 @@ def _record(action: Action, prepared: Prepared, done: Attempted, scratch: Path, 
         trees=prepared.inputs.trees,
         seconds=done.seconds,
     )
-    context.cache.record(record)
+    context.cache.record(record, action.id, repeatable=not action.machine)
     return record
 
 

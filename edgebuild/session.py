@@ -20,11 +20,13 @@ from edgebuild.probe import Probed, identity, probe_tool
 from edgebuild.toolchain import Toolchain, load_toolchain
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from edgebuild.manifest import Manifest
     from edgebuild.perform import Listener
     from edgebuild.plan import Plan, TargetPlan
+    from edgebuild.remote_tier import RemoteTier
+    from edgebuild.store import Store
 
 PACKAGE = Path(__file__).resolve().parent
 
@@ -63,12 +65,28 @@ class Session:
         """The workspace's own state: ``.edgebuild/<name>``."""
         return self.manifest.folder / ".edgebuild" / self.manifest.name
 
-    def context(self, listener: Listener, *, force: frozenset[str] = frozenset()) -> Context:
-        """Return what every action of a run shares."""
+    def context(
+        self,
+        listener: Listener,
+        *,
+        force: frozenset[str] = frozenset(),
+        remote: Callable[[Store], RemoteTier | None] | None = None,
+    ) -> Context:
+        """Return what every action of a run shares.
+
+        Args:
+            listener: Whoever shows progress.
+            force: Ids of actions to run although a result is there.
+            remote: Opens the remote cache; left out: the one that the environment names, if any.
+        """
         prepare_workspace(self.manifest.folder)
         self.folder.mkdir(parents=True, exist_ok=True)
+        cache = LeasedCache(cache_root(os.environ), self.folder / "journal.jsonl")
+        tier = remote(cache.store) if remote else _named_remote(cache.store)
+        if tier is not None:
+            cache.connect(tier)
         return Context(
-            cache=LeasedCache(cache_root(os.environ), self.folder / "journal.jsonl"),
+            cache=cache,
             memo=Memo(self.manifest.folder / ".edgebuild" / "files.memo"),
             journal=Journal(self.folder / "journal.jsonl"),
             identities=self.installed.identities,
@@ -240,6 +258,15 @@ def prepare_workspace(folder: Path) -> None:
     ignore = state / ".gitignore"
     if not ignore.exists():
         ignore.write_text(IGNORE_ITSELF, encoding="utf-8")
+
+
+def _named_remote(store: Store) -> RemoteTier | None:
+    """Open the remote cache that the environment names, only to read: a look must not change anything."""
+    if not os.environ.get("EDGEBUILD_REMOTE"):
+        return None
+    from edgebuild.remote_tier import open_tier  # noqa: PLC0415 - most runs have no remote cache
+
+    return open_tier(store, os.environ, mode="read")
 
 
 def _missing_text(target: str, probed: Probed) -> str:

@@ -33,13 +33,14 @@ class Store:
 
     Attributes:
         lost: Digests that were needed in this process and not to be had.
+        fetch: Brings an artifact's missing bytes from elsewhere; says whether it could.
     """
 
-    def __init__(self, root: Path, *, fetch: Callable[[Digest, int], bool] | None = None) -> None:
+    def __init__(self, root: Path) -> None:
         self.root = root
         self.memo = Memo(root / "blobs.memo")
         self.lost: set[Digest] = set()
-        self._fetch = fetch
+        self.fetch: Callable[[Artifact], bool] | None = None
 
     def blob(self, digest: Digest) -> Path:
         """Return where a blob lies, or would."""
@@ -73,20 +74,13 @@ class Store:
         Raises:
             LostError: They are not to be had; their digests are noted in ``lost``.
         """
-        rows = (
-            [(d, size) for _, d, size in artifact.entries]
-            if artifact.tree
-            else [(artifact.digest, artifact.size)]
-        )
-        for digest, size in rows:
-            if not self.has(digest, size) and not self._fetched(digest, size):
-                self.lost.add(digest)
-                raise LostError(
-                    f"{self.blob(digest)}: gone from the store", hint="the next run makes it again"
-                )
-
-    def _fetched(self, digest: Digest, size: int) -> bool:
-        return self._fetch is not None and self._fetch(digest, size) and self.has(digest, size)
+        if self.has_artifact(artifact):
+            return
+        if self.fetch is not None and self.fetch(artifact) and self.has_artifact(artifact):
+            return
+        rows = artifact.entries if artifact.tree else (("", artifact.digest, artifact.size),)
+        self.lost |= {digest for _, digest, size in rows if not self.has(digest, size)}
+        raise LostError(f"{artifact.role} is gone from the store", hint="the next run makes it again")
 
     def adopt(self, path: Path, digest: Digest) -> None:
         """Move a finished file into the store under its digest.

@@ -27,13 +27,15 @@ from edgebuild.watch import watched_files, watched_variables
 from edgebuild.worker import Workers
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
     from edgebuild.action import Action, ActionResult
     from edgebuild.perform import Context
+    from edgebuild.remote_tier import RemoteTier
     from edgebuild.results import RunResult
     from edgebuild.selection import Selection
+    from edgebuild.store import Store
 
 ROUNDS = 3
 """How often a run starts over because bytes it counted on are gone from the store."""
@@ -62,6 +64,8 @@ class RunOptions:
     worker: bool
     json: bool
     quiet: bool
+    remote: str
+    remote_mode: str
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -123,8 +127,12 @@ def _one(
     wanted = set(chosen.actions)
     actions = [action for action in session.plan.actions if action.id in wanted]
     quiet = options.quiet or options.json
-    with open_display(len(actions), quiet=quiet) as display, _workers(options, actions, session) as workers:
-        context = replace(session.context(display, force=force), workers=workers)
+    with (
+        open_display(len(actions), quiet=quiet) as display,
+        _workers(options, actions, session) as workers,
+        _remote(options) as remote,
+    ):
+        context = replace(session.context(display, force=force, remote=remote), workers=workers)
         context.cache.store.sweep()
         results, placed = _bring(session, actions, context, chosen, options)
         note_run(context.cache.store.root, session.folder / "journal.jsonl", results.values())
@@ -146,6 +154,33 @@ def _one(
         files = watched_files(session, context, results, templates=options.templates, written=written)
         seen = Watched(files=files, environ=watched_variables(session, context.environ))
     return ended, seen, _worst(code, result.exit_code)
+
+
+@contextlib.contextmanager
+def _remote(options: RunOptions) -> Iterator[Callable[[Store], RemoteTier | None]]:
+    """Open the remote cache when it is asked for; at the end wait for uploads and say what it did."""
+    opened: list[RemoteTier] = []
+
+    def open_it(store: Store) -> RemoteTier | None:
+        if not (options.remote or os.environ.get("EDGEBUILD_REMOTE")):
+            return None
+        from edgebuild.remote_tier import open_tier  # noqa: PLC0415 - most runs have no remote cache
+
+        tier = open_tier(store, os.environ, url=options.remote, mode=options.remote_mode, warn=_warn)
+        opened.extend([tier] if tier else [])
+        return tier
+
+    yield open_it
+    for tier in opened:
+        summary = tier.close()
+        for action_id, finding in summary.findings:
+            _warn(f"{action_id}: {finding.message}")
+        if not options.quiet:
+            print(summary.line(), file=sys.stderr)
+
+
+def _warn(text: str) -> None:
+    print(f"edgebuild: warning: {text}", file=sys.stderr)
 
 
 def _bring(
