@@ -331,12 +331,12 @@ class TestScratch:
             with Store(root).scratch() as folder:
                 (folder / "file").write_text("x", encoding="utf-8")
                 ready.set()
-                time.sleep(60)
+                time.sleep(600)
 
         ready = PROCESSES.Event()
         process = PROCESSES.Process(target=die, args=(ready,))
         process.start()
-        assert ready.wait(20)
+        assert ready.wait(120)
         with Store(root).scratch() as mine:
             Store(root).sweep()
             assert len([p for p in (root / "scratch").iterdir() if p.is_dir()]) == 2
@@ -354,12 +354,12 @@ class TestScratch:
                 subprocess.Popen(["sh", "-c", f"setsid sh -c '{script}'"], cwd=folder)
                 wait_until((tmp_path / "pid").exists)
                 ready.set()
-                time.sleep(60)
+                time.sleep(600)
 
         ready = PROCESSES.Event()
         process = PROCESSES.Process(target=die, args=(ready,))
         process.start()
-        assert ready.wait(20)
+        assert ready.wait(120)
         stray = read_pid(tmp_path / "pid")
         Store(root).sweep()
         assert alive(stray)
@@ -441,12 +441,12 @@ class TestLock:
         def hold(ready: Any) -> None:
             with Store(root).lock("name"):
                 ready.set()
-                time.sleep(60)
+                time.sleep(600)
 
         ready = PROCESSES.Event()
         process = PROCESSES.Process(target=hold, args=(ready,))
         process.start()
-        assert ready.wait(20)
+        assert ready.wait(120)
         with pytest.raises(GaveUpError), Store(root).lock("name", give_up=lambda: True):
             pass
         process.kill()

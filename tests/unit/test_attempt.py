@@ -180,10 +180,10 @@ class TestWords:
         assert result.outcome is Outcome.FAILED
         assert [f.id for f in result.findings] == ["bad-value"]
         assert result.log == "logs/s.log"
-        assert result.message.splitlines() == [
+        assert [line.strip() for line in result.message.splitlines()] == [
             "s: exit 1",
-            "  E10001: value [x] is invalid",
-            "  look at the options",
+            "E10001: value [x] is invalid",
+            "look at the options",
             "log: logs/s.log",
             "tail",
         ]

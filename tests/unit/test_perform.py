@@ -271,7 +271,7 @@ class TestProof:
         assert f"{path} changed" in result.message
 
     def test_a_timeout(self, bench: Workbench) -> None:
-        result = go(bench, shell("step", "echo x > out/out.txt; sleep 60", timeout=0.3))
+        result = go(bench, shell("step", "echo x > out/out.txt; sleep 600", timeout=0.3))
         assert (result.outcome, result.exit_code) == (Outcome.FAILED, 7)
         assert "limit of 0.3 s" in result.message
         assert bench.records() == []
@@ -425,7 +425,7 @@ class TestStop:
 
         thread = threading.Thread(target=stop)
         thread.start()
-        result = go(bench, shell("step", f"echo x > out/out.txt; touch {up}; sleep 60"))
+        result = go(bench, shell("step", f"echo x > out/out.txt; touch {up}; sleep 600"))
         thread.join()
         assert result.outcome is Outcome.FAILED
         assert "stopped; nothing of it was kept" in result.message
@@ -441,7 +441,7 @@ class TestStop:
             thread.join(0.2)
             assert thread.is_alive()
             execute.stop_all()
-            thread.join(10)
+            thread.join(120)
         assert [r.outcome for r in found] == [Outcome.SKIPPED]
 
 
@@ -467,7 +467,7 @@ class TestTogether:
 
     def test_when_the_worker_is_killed_the_one_who_waits_takes_over(self, bench: Workbench) -> None:
         up = bench.folder / "up"
-        action = shell("step", f"[ -e {up} ] || {{ touch {up}; sleep 60; }}; echo done > out/out.txt")
+        action = shell("step", f"[ -e {up} ] || {{ touch {up}; sleep 600; }}; echo done > out/out.txt")
         process = PROCESSES.Process(target=lambda: go(bench, action))
         process.start()
         assert wait_until(up.exists)
@@ -478,5 +478,5 @@ class TestTogether:
         assert thread.is_alive()
         process.kill()
         process.join()
-        thread.join(20)
+        thread.join(120)
         assert [r.outcome for r in found] == [Outcome.RAN]

@@ -155,7 +155,7 @@ def after(action: Action, role: str = "source", name: str = "source.txt") -> Act
     return ActionInput(role=role, action=action.id, output="out", name=name)
 
 
-def wait_until(holds: Callable[[], bool], seconds: float = 10.0) -> bool:
+def wait_until(holds: Callable[[], bool], seconds: float = 120.0) -> bool:
     """Wait until something holds; return whether it came to."""
     until = time.monotonic() + seconds
     while not holds():
