@@ -23,7 +23,8 @@ from edgebuild.errors import (
     StoreError,
     ToolchainMissingError,
 )
-from edgebuild.execute import Execution, StartError, execute, log_tail
+from edgebuild.execute import Execution, StartError, execute
+from edgebuild.log import log_tail
 from edgebuild.worker import NotServedError
 
 if TYPE_CHECKING:

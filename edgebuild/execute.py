@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import math
 import os
-import secrets
 import select
 import shutil
 import signal
@@ -14,22 +13,17 @@ import tempfile
 import threading
 import time
 from dataclasses import dataclass
-from pathlib import Path
 from typing import IO, TYPE_CHECKING, BinaryIO, Protocol
+
+from edgebuild.log import Lines
+from edgebuild.process_tree import MARKER, new_mark, signal_tree
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
+    from pathlib import Path
 
 GRACE_SECONDS = 3.0
 """How long a process group may take to end after SIGTERM before it gets SIGKILL."""
-
-MARKER = "EDGEBUILD_PROCESS"
-"""Variable that marks a process tree, so that a grandchild which left the group is found as well."""
-
-TAIL_BYTES = 4000
-
-LINE_BYTES = 1 << 16
-"""A longer line reaches the listener in pieces: a tool may print megabytes without a line end."""
 
 _live: dict[int, str] = {}
 _live_lock = threading.Lock()
@@ -101,7 +95,7 @@ class Server:
 
     def kill(self) -> None:
         """End it at once."""
-        _kill_tree(self._process.pid, self._mark, signal.SIGKILL)
+        signal_tree(self._process.pid, self._mark, signal.SIGKILL)
         self._process.wait()
 
 
@@ -119,14 +113,9 @@ def serve(argv: Sequence[str], *, cwd: Path, env: Mapping[str, str], keep: int) 
     Raises:
         StartError: It cannot be started.
     """
-    mark = _new_mark()
+    mark = new_mark()
     marked = {**env, MARKER: mark}
     return Server(_start(argv, cwd=cwd, env=marked, stdout=subprocess.DEVNULL, keep=(keep,)), mark)
-
-
-def kill_tree(pid: int, mark: str) -> None:
-    """Kill a process group, and everything that carries its marker."""
-    _kill_tree(pid, mark, signal.SIGKILL)
 
 
 def capture(argv: Sequence[str], *, env: Mapping[str, str], timeout: float) -> Captured:
@@ -136,7 +125,7 @@ def capture(argv: Sequence[str], *, env: Mapping[str, str], timeout: float) -> C
         StartError: It cannot be started.
         TimeoutError: It took longer than ``timeout`` seconds; its process tree was killed.
     """
-    mark = _new_mark()
+    mark = new_mark()
     # A file, not a pipe: a daemon that the command leaves behind would keep a pipe open.
     with tempfile.TemporaryFile() as sink:
         process = _start(argv, env={**env, MARKER: mark}, cwd=None, stdout=sink.fileno())
@@ -146,7 +135,7 @@ def capture(argv: Sequence[str], *, env: Mapping[str, str], timeout: float) -> C
         except subprocess.TimeoutExpired:
             late = True
         finally:
-            _kill_tree(process.pid, mark, signal.SIGKILL)
+            signal_tree(process.pid, mark, signal.SIGKILL)
             process.wait()
         if late:
             raise TimeoutError(f"{argv[0]} did not end within {timeout:g} s")
@@ -186,7 +175,7 @@ def execute(  # noqa: PLR0913 - a process has this many sides
     """
     started = time.monotonic()
     deadline = None if timeout is None else started + timeout
-    mark = _new_mark()
+    mark = new_mark()
     with log.open("ab") as sink:
         process = (start or _start_piped)(argv, cwd=cwd, env={**env, MARKER: mark})
         with _registered(process.pid, mark):
@@ -195,7 +184,7 @@ def execute(  # noqa: PLR0913 - a process has this many sides
             finally:
                 # Whatever happened, nothing of it goes on: not a worker that outlived its parent, not a
                 # daemon in a session of its own. Before the wait, so that the group's number is still ours.
-                _kill_tree(process.pid, mark, signal.SIGKILL)
+                signal_tree(process.pid, mark, signal.SIGKILL)
                 exit_code = process.wait()
     return Execution(
         exit_code=exit_code,
@@ -210,33 +199,18 @@ def stop_all() -> None:
     _stopping.set()
     with contextlib.suppress(RuntimeError):
         for pid, mark in list(_live.items()):
-            _kill_tree(pid, mark, signal.SIGTERM)
+            signal_tree(pid, mark, signal.SIGTERM)
 
 
 def kill_all() -> None:
     """Kill at once what :func:`stop_all` asked to end."""
     for pid, mark in list(_live.items()):
-        _kill_tree(pid, mark, signal.SIGKILL)
+        signal_tree(pid, mark, signal.SIGKILL)
 
 
 def stopping() -> bool:
     """Return whether the run is being stopped."""
     return _stopping.is_set()
-
-
-def log_tail(log: Path, lines: int = 15) -> str:
-    """Return the last lines of a log, for an error message."""
-    try:
-        with log.open("rb") as stream:
-            stream.seek(max(0, log.stat().st_size - TAIL_BYTES))
-            text = stream.read().decode("utf-8", "replace")
-    except OSError:
-        return ""
-    return "\n".join(text.splitlines()[-lines:])
-
-
-def _new_mark() -> str:
-    return f"{os.getpid()}-{secrets.token_hex(8)}"
 
 
 def _start_piped(argv: Sequence[str], *, cwd: Path, env: Mapping[str, str]) -> Process:
@@ -272,7 +246,7 @@ def _registered(pid: int, mark: str) -> Iterator[None]:
     with _live_lock:
         _live[pid] = mark
     if _stopping.is_set():  # the signal came between the start and the registration
-        _kill_tree(pid, mark, signal.SIGTERM)
+        signal_tree(pid, mark, signal.SIGTERM)
     try:
         yield
     finally:
@@ -294,7 +268,7 @@ def _follow(
     assert process.stdout is not None  # noqa: S101 - we asked for a pipe
     pipe, pidfd = process.stdout.fileno(), os.pidfd_open(process.pid)
     os.set_blocking(pipe, False)
-    lines = _Lines(on_line)
+    lines = Lines(on_line)
     poll = select.poll()
     poll.register(pipe, select.POLLIN | select.POLLHUP)
     poll.register(pidfd, select.POLLIN)
@@ -312,7 +286,7 @@ def _follow(
                 give_up = time.monotonic() + GRACE_SECONDS
             elif give_up == math.inf and deadline is not None and time.monotonic() >= deadline:
                 late, deadline, give_up = True, None, time.monotonic() + GRACE_SECONDS
-                _kill_tree(process.pid, mark, signal.SIGTERM)
+                signal_tree(process.pid, mark, signal.SIGTERM)
     finally:
         os.close(pidfd)
         process.stdout.close()
@@ -326,7 +300,7 @@ def _wait_ms(deadline: float | None) -> int:
     return max(0, min(200, int((deadline - time.monotonic()) * 1000) + 1))
 
 
-def _drain(pipe: int, sink: BinaryIO, lines: _Lines) -> bool:
+def _drain(pipe: int, sink: BinaryIO, lines: Lines) -> bool:
     """Copy what the pipe holds now; return False at its end."""
     for _ in range(64):  # a process that never stops printing must not keep us from its deadline
         try:
@@ -339,49 +313,3 @@ def _drain(pipe: int, sink: BinaryIO, lines: _Lines) -> bool:
         sink.flush()
         lines.feed(data)
     return True
-
-
-class _Lines:
-    """Cuts a byte stream into lines for a listener; carriage returns count as line ends."""
-
-    def __init__(self, listener: Callable[[str], None] | None) -> None:
-        self._listener = listener
-        self._rest = b""
-
-    def feed(self, data: bytes) -> None:
-        if self._listener is None:
-            return
-        *whole, self._rest = (self._rest + data).replace(b"\r", b"\n").split(b"\n")
-        for line in whole:
-            if line:
-                self._listener(line.decode("utf-8", "replace"))
-        if len(self._rest) > LINE_BYTES:
-            self.end()
-
-    def end(self) -> None:
-        if self._rest and self._listener is not None:
-            self._listener(self._rest.decode("utf-8", "replace"))
-            self._rest = b""
-
-
-def _kill_tree(pid: int, mark: str, number: signal.Signals) -> None:
-    with contextlib.suppress(ProcessLookupError, PermissionError):
-        os.killpg(pid, number)
-    for _ in range(10):  # one that forks while we look is found the next time
-        strays = list(_marked(mark))
-        for stray in strays:
-            with contextlib.suppress(ProcessLookupError, PermissionError):
-                os.kill(stray, number)
-        if not strays or number != signal.SIGKILL:
-            return
-        time.sleep(0.005)
-
-
-def _marked(mark: str) -> Iterator[int]:
-    """Yield the processes that carry the marker, also those that left the process group (by setsid)."""
-    wanted = f"{MARKER}={mark}".encode()
-    for entry in os.scandir("/proc") if Path("/proc").is_dir() else ():
-        if entry.name.isdigit() and int(entry.name) != os.getpid():
-            with contextlib.suppress(OSError):
-                if wanted in Path(entry.path, "environ").read_bytes().split(b"\0"):
-                    yield int(entry.name)

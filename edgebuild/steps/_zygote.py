@@ -30,7 +30,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from edgebuild.execute import MARKER, kill_tree
+from edgebuild.process_tree import MARKER, kill_tree
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

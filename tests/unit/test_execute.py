@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from edgebuild import execute as module
-from edgebuild.execute import StartError, capture, execute, find_executable, log_tail, stop_all
+from edgebuild.execute import StartError, capture, execute, find_executable, stop_all
+from edgebuild.log import LINE_BYTES, log_tail
+from edgebuild.process_tree import MARKER
 from tests.unit.workbench import alive, read_pid, wait_until
 
 if TYPE_CHECKING:
@@ -66,7 +68,7 @@ class TestEnds:
         finally:
             del os.environ["EDGEBUILD_TEST_SECRET"]
         names = {line.partition("=")[0] for line in (tmp_path / "log").read_text("utf-8").splitlines()}
-        assert names == {"ONE", module.MARKER}
+        assert names == {"ONE", MARKER}
         shell(tmp_path, "pwd -P > here")
         assert Path((tmp_path / "here").read_text("utf-8").strip()) == tmp_path.resolve()
 
@@ -126,7 +128,7 @@ class TestOutput:
         pieces: list[str] = []
         script(tmp_path, "print('x' * 8_000_000, end='')", on_line=pieces.append)
         assert sum(map(len, pieces)) == 8_000_000
-        assert max(map(len, pieces)) <= module.LINE_BYTES + 65536
+        assert max(map(len, pieces)) <= LINE_BYTES + 65536
 
     def test_lines_reach_the_listener_one_by_one(self, tmp_path: Path) -> None:
         lines: list[str] = []
