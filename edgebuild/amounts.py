@@ -65,6 +65,11 @@ def span_text(seconds: float) -> str:
     return f"{int(seconds // 86400)} d"
 
 
+def counted(number: int, word: str) -> str:
+    """Return a number with its word: ``1 record``, ``2 records``."""
+    return f"{number} {word}" if number == 1 else f"{number} {word}s"
+
+
 def _parse(text: str, units: dict[str, int]) -> float | None:
     match = _AMOUNT.fullmatch(text.strip())
     if match is None or match[2].lower() not in units:

@@ -7,7 +7,7 @@ import shutil
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from edgebuild.amounts import size_text, span_text
+from edgebuild.amounts import counted, size_text, span_text
 from edgebuild.digest import short
 from edgebuild.gc import by_step, unnamed
 
@@ -149,14 +149,20 @@ def collected_lines(found: Collected, *, dry_run: bool, now: float) -> list[str]
     lines += [f"workspace gone: {path}" for path in found.workspaces]
     if found.waiting:
         lines.append("a run that could not say what it uses is live: no record and no blob is removed")
-    what = f"{found.records} records, {len(found.blobs)} blobs, {len(found.garbage)} other files"
-    lines.append(f"{'would remove' if dry_run else 'removed'} {what}: {size_text(found.freed)}")
+    lines.append(f"{'would remove' if dry_run else 'removed'} {what_goes(found)}")
     if found.held:
-        lines.append(f"{found.held} records and blobs stay, for a run has begun to use them")
+        lines.append(f"{counted(found.held, 'file')} of these stay, for a run has begun to use them")
     lines.append(f"{size_text(found.left)} of results stay")
     if not found.choice.reached:
         lines.append("that is more than --max-size: pins, last results and live runs hold them")
     return lines
+
+
+def what_goes(found: Collected) -> str:
+    """Return how much went, or would go, in words."""
+    numbers = {"record": found.records, "blob": len(found.blobs), "other file": len(found.garbage)}
+    words = ", ".join(counted(number, word) for word, number in numbers.items() if number)
+    return f"{words}: {size_text(found.freed)}" if words else "nothing"
 
 
 def verified_document(root: Path, found: Verified, repaired: int) -> dict[str, Any]:
@@ -176,7 +182,8 @@ def verified_document(root: Path, found: Verified, repaired: int) -> dict[str, A
 def verified_lines(found: Verified) -> list[str]:
     """Return what a check came to in words."""
     lines = [f"{one.kind:10} {one.path}: {one.what}" for one in found.bad]
-    total = f"{found.records} records, {found.blobs} blobs ({size_text(found.size)})"
+    blobs = f"{counted(found.blobs, 'blob')} ({size_text(found.size)})"
+    total = f"{counted(found.records, 'record')}, {blobs}"
     return [*lines, f"{total}: {len(found.bad)} bad" if found.bad else f"{total}: all sound"]
 
 

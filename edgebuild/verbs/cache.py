@@ -9,7 +9,7 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
-from edgebuild.amounts import size_text
+from edgebuild.amounts import counted, size_text
 from edgebuild.cache_collect import Order, collect
 from edgebuild.cache_files import gone, guarded
 from edgebuild.cache_scan import survey
@@ -23,6 +23,7 @@ from edgebuild.cache_views import (
     stats_lines,
     verified_document,
     verified_lines,
+    what_goes,
 )
 from edgebuild.errors import StoreError, UsageError
 from edgebuild.gc import EVERYTHING, Limits
@@ -106,10 +107,10 @@ def clear(options: ClearOptions) -> int:
     root = cache_root(os.environ)
     if not options.yes:
         would = collect(root, Order(limits=EVERYTHING, pins_only=True, dry_run=True))
-        what = f"{would.records} records and {len(would.blobs)} blobs, {size_text(would.freed)}, in {root}"
+        what = what_goes(would)
         if not (sys.stdin.isatty() and sys.stderr.isatty()):
-            raise UsageError(f"this would remove {what}", hint="`--yes` says that it may")
-        print(f"Remove {what}? Pins stay. [y/N] ", end="", file=sys.stderr, flush=True)
+            raise UsageError(f"{root}: this would remove {what}", hint="`--yes` says that it may")
+        print(f"{root}: remove {what}? Pins stay. [y/N] ", end="", file=sys.stderr, flush=True)
         if sys.stdin.readline().strip().lower() not in {"y", "yes"}:
             print("nothing was removed", file=sys.stderr)
             return 0
@@ -132,10 +133,10 @@ def verify(options: VerifyOptions) -> int:
     repaired = repair(root, found) if options.repair and found.bad else 0
     _print(verified_document(root, found, repaired) if options.json else verified_lines(found))
     if repaired:
-        print(f"edgebuild: {repaired} files moved to {root / 'quarantine'}", file=sys.stderr)
+        print(f"edgebuild: {counted(repaired, 'file')} moved to {root / 'quarantine'}", file=sys.stderr)
     if found.bad and not options.repair:
         raise StoreError(
-            f"{root}: {len(found.bad)} things in it are not what they should be",
+            f"{root}: {counted(len(found.bad), 'thing')} in it not as it should be",
             hint="`edgebuild cache verify --repair` puts them aside; the next run makes them anew",
         )
     return 0

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from edgebuild.action import ActionKey
-from edgebuild.amounts import span_text
+from edgebuild.amounts import counted, span_text
 from edgebuild.cache import ActionCache
 from edgebuild.cache_scan import scan_records
 from edgebuild.errors import StoreError, UsageError
@@ -53,7 +53,7 @@ def pin(options: PinOptions) -> int:
     if options.json:
         print(json.dumps({"schema": 1, **_row(made)}, indent=2, ensure_ascii=False))
     else:
-        print(f"pinned {len(made.keys)} results as {name}")
+        print(f"pinned {counted(len(made.keys), 'result')} as {name}")
     return 0
 
 
@@ -77,7 +77,7 @@ def pins(*, as_json: bool) -> int:
     width = max((len(one.name) for one in found), default=0)
     for one in found:
         age = span_text(time.time() - one.at)
-        print(f"{one.name:{width}}  {len(one.keys):5} results  {age} ago  {one.what}")
+        print(f"{one.name:{width}}  {counted(len(one.keys), 'result'):>11}  {age} ago  {one.what}")
     return 0
 
 
@@ -112,7 +112,7 @@ def _check(root: Path, made: Pin) -> None:
     if away:
         remove_pin(root, made.name)
         raise StoreError(
-            f"{len(away)} results were removed while they were being pinned", hint="run again, then pin again"
+            f"{counted(len(away), 'result')} went while being pinned", hint="run again, then pin again"
         )
 
 

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgebuild.amounts import parse_size, parse_span, size_text, span_text
+from edgebuild.amounts import counted, parse_size, parse_span, size_text, span_text
 
 
 @pytest.mark.parametrize(
@@ -91,3 +91,7 @@ def test_a_span_in_words(seconds: float, text: str) -> None:
 @given(st.integers(min_value=0, max_value=10**17))
 def test_a_size_in_words_means_nearly_that_size(size: int) -> None:
     assert abs(parse_size(size_text(size)) - size) <= 0.051 * size
+
+
+def test_a_number_with_its_word() -> None:
+    assert [counted(number, "record") for number in (0, 1, 2)] == ["0 records", "1 record", "2 records"]
