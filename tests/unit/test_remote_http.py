@@ -150,7 +150,7 @@ def test_an_upload_that_is_refused_is_an_error(server: Faults, fault: str) -> No
 
 def test_a_record_that_is_refused_names_the_flag_of_a_common_server(server: Faults, tmp_path: Path) -> None:
     server.always = "400"
-    with pytest.raises(RemoteError, match="HTTP 400 .*bazel-remote .*--disable_http_ac_validation"):
+    with pytest.raises(RemoteError, match=r"HTTP 400 .*bazel-remote .*--disable_http_ac_validation"):
         remote(server).put_record(KEY, b"x")
     (tmp_path / "blob").write_bytes(DATA)
     with pytest.raises(RemoteError, match=r"HTTP 400 Bad Request$"):

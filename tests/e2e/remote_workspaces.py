@@ -1,0 +1,97 @@
+"""Checkouts that share nothing but a remote cache."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from edgebuild.cache import ActionCache
+from edgebuild.digest import Digest
+from edgebuild.journal import last_keys
+from edgebuild.remote_tier import open_tier
+from edgebuild.store import Store
+from tests.e2e.workspace import Ran, Workspace, make_workspace
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+CHANGE = ("--set", "targets.chip.options.level=6")
+"""A change that makes the compiler of the tests run, and nothing that takes long."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Remote:
+    """A remote cache as a user names it.
+
+    Attributes:
+        url: Its address.
+        variables: What else is set to reach it.
+        files: Folder below which the server keeps its files, where it has one.
+        log: The server's log of requests, likewise.
+    """
+
+    url: str
+    variables: dict[str, str]
+    files: Path | None = None
+    log: Path | None = None
+
+    def asked(self) -> list[str]:
+        """Return ``METHOD /path`` of every request so far."""
+        assert self.log is not None
+        lines = self.log.read_text(encoding="utf-8").splitlines()
+        return [line.split('"')[1].removesuffix(" HTTP/1.1") for line in lines]
+
+    def blob(self, digest: str) -> Path:
+        assert self.files is not None
+        return self.files / "cas" / digest.removeprefix("sha256:")
+
+
+def run(w: Workspace, remote: Remote, *words: str, mode: str = "read") -> Ran:
+    """Run with a remote cache."""
+    return w.run("--remote", remote.url, "--remote-mode", mode, *words, variables=remote.variables)
+
+
+def upload_all(w: Workspace, remote: Remote) -> None:
+    """Upload everything that a workspace has built, as the run that built it would have."""
+    cache = ActionCache(Store(w.cache))
+    tier = open_tier(cache.store, remote.variables, url=remote.url, mode="read-write")
+    assert tier is not None
+    keys = last_keys(w.folder / ".edgebuild" / "shelf" / "journal.jsonl")
+    for action, key in keys.items():
+        record = cache.peek(key)
+        assert record is not None
+        tier.offer(record, action)
+    done = tier.close()
+    assert done.records_up == len(set(keys.values()))
+    assert (done.dropped, done.failures, done.warnings, done.findings) == (0, 0, (), ())
+
+
+def checkout(original: Workspace, root: Path) -> Workspace:
+    """Return another checkout of the same project, at another place, on a machine that has built nothing."""
+    other = make_workspace(root)
+    shutil.copy(original.folder / "weights" / "tiny.pt", other.folder / "weights" / "tiny.pt")
+    return other
+
+
+def delivered(w: Workspace) -> dict[str, bytes]:
+    """Return what a run leaves for people, by path; the report is about the run itself."""
+    return {
+        path.relative_to(w.folder).as_posix(): path.read_bytes()
+        for folder in ("build", "dist")
+        for path in (w.folder / folder).rglob("*")
+        if path.is_file() and not path.name.startswith("report")
+    }
+
+
+def artifacts(w: Workspace, action: str) -> dict[str, str]:
+    """Return role -> digest of what an action last left."""
+    key = last_keys(w.folder / ".edgebuild" / "shelf" / "journal.jsonl")[action]
+    record = ActionCache(Store(w.cache)).peek(key)
+    assert record is not None
+    return {artifact.role: artifact.digest for artifact in record.artifacts}
+
+
+def has_blob(w: Workspace, digest: str) -> bool:
+    """Whether the local store holds a blob."""
+    return Store(w.cache).blob(Digest(digest)).exists()
