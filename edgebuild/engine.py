@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from edgebuild.action import ActionResult, Outcome
 from edgebuild.execute import stopping
-from edgebuild.perform import perform
+from edgebuild.perform import find_result, perform, prepare
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -34,13 +34,46 @@ def run_actions(
         One result per action, in the given order; what was not started is marked skipped, with the reason.
     """
     results: dict[str, ActionResult] = {}
-    if actions:
-        _schedule(list(actions), context, results, jobs=jobs, keep_going=keep_going)
+    rest = _look(actions, context, results)
+    if rest:
+        _schedule(rest, context, results, jobs=jobs, keep_going=keep_going)
     for action in actions:
         if action.id not in results:
             results[action.id] = _not_started(action, results)
             context.listener.finished(results[action.id])
     return {action.id: results[action.id] for action in actions}
+
+
+def _look(actions: Sequence[Action], context: Context, results: dict[str, ActionResult]) -> list[Action]:
+    """Take the results of all actions that are surely current; return the others.
+
+    A look costs less than handing an action to another thread. Where there is any doubt or anything to say,
+    the action is left to be performed.
+    """
+    rest: list[Action] = []
+    for action in actions:
+        found = None
+        if all(name in results for name in action.needs) and not stopping():
+            found = _current(action, {name: results[name] for name in action.needs}, context)
+        if found is None:
+            rest.append(action)
+        else:
+            results[action.id] = found
+            context.listener.finished(found)
+    return rest
+
+
+def _current(action: Action, upstream: Mapping[str, ActionResult], context: Context) -> ActionResult | None:
+    """Return the result of an action that is as it was left by the last run here, else None."""
+    if action.id in context.force:
+        return None
+    try:
+        prepared = prepare(action, upstream, context)
+        if context.journal.last(action.id) != prepared.key:
+            return None
+        return find_result(action, prepared, context)
+    except Exception:  # noqa: BLE001 - performing it meets the same, and says so
+        return None
 
 
 def _schedule(
@@ -72,13 +105,13 @@ def doit_tasks(
     Args:
         actions: In plan order.
         context: What the run shares.
-        results: Filled in as actions come to their results.
+        results: Filled in as actions come to their results; what has one already is waited for by nobody.
     """
     for action in actions:
         yield {
             "name": action.id,
             "actions": [(_bring, [action, context, results])],
-            "task_dep": list(action.needs),
+            "task_dep": [name for name in action.needs if name not in results],
             "doc": f"{action.step} for {', '.join(action.targets)}",
             "verbosity": 0,
             # Capturing would swap sys.stdout for the whole process, under every other thread's feet.

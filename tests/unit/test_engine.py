@@ -3,11 +3,11 @@ from __future__ import annotations
 import sys
 import time
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from edgebuild import execute
+from edgebuild import engine, execute
 from edgebuild.action import Outcome
 from edgebuild.engine import doit_tasks, run_actions
 from tests.unit.workbench import after, shell
@@ -46,6 +46,26 @@ def test_a_chain_runs_in_order_and_is_current_then(bench: Workbench, jobs: int) 
     assert list(results) == ["strip", "upper", "count"]
     assert set(outcomes(run(bench, *actions, jobs=jobs)).values()) == {"current"}
     assert bench.listener.ran == []
+
+
+def test_what_is_current_is_given_to_nobody(bench: Workbench, monkeypatch: pytest.MonkeyPatch) -> None:
+    *shared, last = chain(bench)
+    run(bench, *shared, last)
+    given: list[str] = []
+    real = engine._schedule
+
+    def schedule(actions: list[Action], *rest: Any, **options: Any) -> None:
+        given.extend(action.id for action in actions)
+        real(actions, *rest, **options)
+
+    monkeypatch.setattr(engine, "_schedule", schedule)
+    assert set(outcomes(run(bench, *shared, last)).values()) == {"current"}
+    assert given == []
+    changed = replace(last, argv=("sh", "-c", "wc -l < in/source/source.txt > out/out.txt"))
+    results = run(bench, *shared, changed)
+    assert outcomes(results) == {"strip": "current", "upper": "current", "count": "ran"}
+    assert given == ["count"]
+    assert [name for event, name in bench.listener.events if event == "finished"] == list(results)
 
 
 @JOBS

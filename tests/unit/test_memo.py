@@ -229,3 +229,41 @@ def test_the_journal_holds_no_content(tmp_path: Path) -> None:
     (row,) = (json.loads(line) for line in (tmp_path / "memo").read_text(encoding="utf-8").splitlines())
     assert row[0] == name
     assert row[5] == digest_bytes(b"data")
+
+
+@pytest.mark.usefixtures("later")
+def test_what_another_process_appends_is_read_by_the_next_memo(tmp_path: Path, reads: Reads) -> None:
+    first, second = write(tmp_path / "first"), write(tmp_path / "second")
+    Memo(tmp_path / "memo").digest(first)
+    other = PROCESSES.Process(target=lambda: Memo(tmp_path / "memo").digest(second))
+    other.start()
+    other.join()
+    Memo(tmp_path / "memo").digest(second)
+    assert reads.paths == [first]
+
+
+@pytest.mark.usefixtures("later")
+def test_a_journal_that_was_replaced_is_read_from_its_beginning(tmp_path: Path, reads: Reads) -> None:
+    names = [write(tmp_path / f"file{n}") for n in range(3)]
+    Memo(tmp_path / "memo").digest(names[0])
+    for name in names:
+        Memo(tmp_path / "other").digest(name)
+    (tmp_path / "other").replace(tmp_path / "memo")
+    reads.paths.clear()
+    memo = Memo(tmp_path / "memo")
+    assert {memo.digest(name) for name in names} == {digest_bytes(b"data")}
+    assert reads.paths == []
+
+
+@pytest.mark.usefixtures("later")
+def test_a_strange_line_costs_its_neighbours_nothing(tmp_path: Path, reads: Reads) -> None:
+    names = [write(tmp_path / f"file{n}") for n in range(3)]
+    for name in names:
+        Memo(tmp_path / "memo").digest(name)
+    lines = (tmp_path / "memo").read_bytes().splitlines(keepends=True)
+    (tmp_path / "memo").unlink()
+    (tmp_path / "again").write_bytes(lines[0] + b"[1,2\n" + lines[1] + b"\n" + lines[2])
+    reads.paths.clear()
+    memo = Memo(tmp_path / "again")
+    assert {memo.digest(name) for name in names} == {digest_bytes(b"data")}
+    assert reads.paths == []
