@@ -60,9 +60,9 @@ class Sample:
         return max(self.peak_mb)
 
     def __str__(self) -> str:
-        """Median wall time, and of how many runs when there were fewer than usual."""
-        few = f" ({len(self.seconds)} runs)" if len(self.seconds) < ROUNDS else ""
-        return f"{spell(self.median)}{few}"
+        """Median wall and CPU time, and of how many runs when there were fewer than usual."""
+        few = f", {len(self.seconds)} runs" if len(self.seconds) < ROUNDS else ""
+        return f"{spell(self.median)} (CPU {spell(statistics.median(self.cpu))}{few})"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -23,7 +23,6 @@ from common import (
     interleaved,
     main,
     once,
-    spell,
 )
 from fleet import set_level
 from setups import EdgebuildFleet, Fleet
@@ -127,9 +126,7 @@ def _changed(built: EdgebuildFleet, size: str) -> Iterator[Row]:
         ("edgebuild, full path", "nothing to do, full path"),
         ("change", "one option changed, 5 actions run"),
     ):
-        yield Row(
-            what=f"{what}, {size}", measured=str(found[name]), medians=f"CPU {spell(found[name].cpu[-1])}"
-        )
+        yield Row(what=f"{what}, {size}", measured=str(found[name]), medians="")
     built.settle()
 
 
