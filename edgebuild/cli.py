@@ -11,6 +11,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from edgebuild import __version__
+from edgebuild.cli_parts import Verbs, add_verb, number
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -85,21 +86,6 @@ def _parser(words: Sequence[str] | None = None) -> argparse.ArgumentParser:
     return parser
 
 
-Verbs = argparse._SubParsersAction  # noqa: SLF001 - argparse gives this type no public name
-
-
-def _add(
-    verbs: Verbs[argparse.ArgumentParser], name: str, text: str, example: str
-) -> argparse.ArgumentParser:
-    return verbs.add_parser(
-        name,
-        help=text,
-        description=f"{text[0].upper()}{text[1:]}.",
-        epilog=f"example:\n  {example}",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-
-
 def _manifest(parser: argparse.ArgumentParser, *, words: bool = True) -> None:
     parser.add_argument("manifest", metavar="MANIFEST", help="the manifest, such as manifest.yaml")
     if words:
@@ -132,10 +118,12 @@ def _common(options: argparse.Namespace) -> dict[str, object]:
 
 def _run(verbs: Verbs[argparse.ArgumentParser]) -> None:
     example = "edgebuild run manifest.yaml 'pi-*' -j 4 -k"
-    parser = _add(verbs, "run", "bring targets up to date, judge their gates, package and report", example)
+    parser = add_verb(
+        verbs, "run", "bring targets up to date, judge their gates, package and report", example
+    )
     _manifest(parser)
     add = parser.add_argument
-    add("-j", "--jobs", type=_jobs, default=min(2, os.cpu_count() or 1), metavar="N", help="actions at once")
+    add("-j", "--jobs", type=number, default=min(2, os.cpu_count() or 1), metavar="N", help="actions at once")
     add("-k", "--keep-going", action="store_true", help="go on with what does not depend on a failure")
     add("-f", "--force", action="store_true", help="run the selected actions although results are there")
     add("--until", default="", metavar="STEP", help="stop after this step of the chain")
@@ -183,7 +171,7 @@ def _do_run(options: argparse.Namespace) -> int:
 
 def _plan(verbs: Verbs[argparse.ArgumentParser]) -> None:
     example = "edgebuild plan manifest.yaml --format mermaid"
-    parser = _add(verbs, "plan", "print every action, its state and why; run nothing", example)
+    parser = add_verb(verbs, "plan", "print every action, its state and why; run nothing", example)
     _manifest(parser)
     parser.add_argument("--until", default="", metavar="STEP", help="stop after this step of the chain")
     parser.add_argument("--format", dest="form", choices=("text", "json", "dot", "mermaid"), default="text")
@@ -205,7 +193,7 @@ def _do_plan(options: argparse.Namespace) -> int:
 
 def _check(verbs: Verbs[argparse.ArgumentParser]) -> None:
     example = "edgebuild check manifest.yaml"
-    parser = _add(verbs, "check", "find what is wrong with a manifest and its data; run nothing", example)
+    parser = add_verb(verbs, "check", "find what is wrong with a manifest and its data; run nothing", example)
     _manifest(parser, words=False)
     parser.add_argument("--no-data", dest="data", action="store_false", help="do not read labels and images")
     parser.set_defaults(verb=_do_check)
@@ -219,7 +207,7 @@ def _do_check(options: argparse.Namespace) -> int:
 
 def _commands(verbs: Verbs[argparse.ArgumentParser]) -> None:
     example = "edgebuild commands manifest.yaml pi-5"
-    parser = _add(
+    parser = add_verb(
         verbs, "commands", "print every command, ready to paste; nothing need be installed", example
     )
     _manifest(parser)
@@ -235,7 +223,9 @@ def _do_commands(options: argparse.Namespace) -> int:
 
 def _explain(verbs: Verbs[argparse.ArgumentParser]) -> None:
     example = "edgebuild explain manifest.yaml rpi5/quantize"
-    parser = _add(verbs, "explain", "say why actions would run or would not, old value -> new value", example)
+    parser = add_verb(
+        verbs, "explain", "say why actions would run or would not, old value -> new value", example
+    )
     _manifest(parser)
     parser.add_argument("--json", action="store_true", help="print one JSON document")
     parser.set_defaults(verb=_do_explain)
@@ -249,7 +239,7 @@ def _do_explain(options: argparse.Namespace) -> int:
 
 def _report(verbs: Verbs[argparse.ArgumentParser]) -> None:
     example = "edgebuild report manifest.yaml --markdown >> $GITHUB_STEP_SUMMARY"
-    parser = _add(verbs, "report", "write the report again from the results that are there", example)
+    parser = add_verb(verbs, "report", "write the report again from the results that are there", example)
     _manifest(parser, words=False)
     parser.add_argument(
         "--markdown", action="store_true", help="print the Markdown report instead of its path"
@@ -265,7 +255,7 @@ def _do_report(options: argparse.Namespace) -> int:
 
 def _verify(verbs: Verbs[argparse.ArgumentParser]) -> None:
     example = "edgebuild verify dist/fasteners/fasteners-cpu-int8-1.4.0.tar.gz"
-    parser = _add(verbs, "verify", "check a package offline and replay its golden vectors", example)
+    parser = add_verb(verbs, "verify", "check a package offline and replay its golden vectors", example)
     parser.add_argument("package", metavar="PACKAGE", help="a package that edgebuild made")
     parser.add_argument("--no-replay", dest="replay", action="store_false", help="only check the checksums")
     parser.add_argument("--json", action="store_true", help="print one JSON document")
@@ -280,7 +270,7 @@ def _do_verify(options: argparse.Namespace) -> int:
 
 def _cache(verbs: Verbs[argparse.ArgumentParser], *, whole: bool) -> None:
     text = "look after the store: what it holds, what may go, whether it is sound"
-    parser = _add(verbs, "cache", text, "edgebuild cache gc --max-size 20GB --dry-run")
+    parser = add_verb(verbs, "cache", text, "edgebuild cache gc --max-size 20GB --dry-run")
     if whole:
         from edgebuild.cli_cache import add_verbs  # noqa: PLC0415 - it costs as much as all other verbs
 
@@ -288,7 +278,7 @@ def _cache(verbs: Verbs[argparse.ArgumentParser], *, whole: bool) -> None:
 
 
 def _doctor(verbs: Verbs[argparse.ArgumentParser]) -> None:
-    parser = _add(
+    parser = add_verb(
         verbs, "doctor", "show what is installed here and how to get what is not", "edgebuild doctor"
     )
     parser.add_argument(
@@ -306,7 +296,7 @@ def _do_doctor(options: argparse.Namespace) -> int:
 
 def _init(verbs: Verbs[argparse.ArgumentParser]) -> None:
     example = "edgebuild init manifest.yaml --weights best.pt --data data/fasteners.yaml"
-    parser = _add(verbs, "init", "write a first manifest to edit", example)
+    parser = add_verb(verbs, "init", "write a first manifest to edit", example)
     parser.add_argument("path", metavar="MANIFEST", nargs="?", default="manifest.yaml")
     parser.add_argument("--name", default="my-model", help="what it is called")
     parser.add_argument("--weights", default="weights/best.pt", help="trained weights, .pt or .onnx")
@@ -329,9 +319,3 @@ def _do_init(options: argparse.Namespace) -> int:
             force=options.force,
         )
     )
-
-
-def _jobs(text: str) -> int:
-    if not text.isdigit() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number of at least 1")
-    return int(text)

@@ -6,11 +6,10 @@ import argparse
 from typing import TYPE_CHECKING
 
 from edgebuild.amounts import parse_size, parse_span
+from edgebuild.cli_parts import Verbs, add_verb, number
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-Verbs = argparse._SubParsersAction  # noqa: SLF001 - argparse gives this type no public name
 
 
 def add_verbs(parser: argparse.ArgumentParser) -> None:
@@ -27,13 +26,7 @@ def _add(
     example: str,
     verb: Callable[[argparse.Namespace], int],
 ) -> argparse.ArgumentParser:
-    parser = verbs.add_parser(
-        name,
-        help=text,
-        description=f"{text[0].upper()}{text[1:]}.",
-        epilog=f"example:\n  edgebuild cache {example}",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = add_verb(verbs, name, text, f"edgebuild cache {example}")
     parser.add_argument("--json", action="store_true", help="print one JSON document")
     parser.set_defaults(verb=verb)
     return parser
@@ -54,7 +47,9 @@ def _gc(verbs: Verbs[argparse.ArgumentParser]) -> None:
     add = _add(verbs, "gc", text, "gc --max-size 20GB --max-age 30d --dry-run", _do_gc).add_argument
     add("--max-size", type=_size, metavar="SIZE", help="what the results may take, such as 20GB or 512MiB")
     add("--max-age", type=_span, metavar="AGE", help="how long ago the last use may be, such as 30d or 12h")
-    add("--keep-runs", type=_count, default=5, metavar="K", help="runs per workspace whose packages stay (5)")
+    add(
+        "--keep-runs", type=_from_0, default=5, metavar="K", help="runs per workspace whose packages stay (5)"
+    )
     add("-n", "--dry-run", action="store_true", help="print what would go and its bytes; remove nothing")
 
 
@@ -164,7 +159,5 @@ def _span(text: str) -> float:
         raise argparse.ArgumentTypeError(str(error)) from None
 
 
-def _count(text: str) -> int:
-    if not text.isdigit():
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number of at least 0")
-    return int(text)
+def _from_0(text: str) -> int:
+    return number(text, least=0)
