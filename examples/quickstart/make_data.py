@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-QUALITY = (70, 88)
+QUALITY = (55, 76)
 """JPEG qualities between which each picture's is chosen."""
 
 LABEL = tuple[int, float, float, float, float]

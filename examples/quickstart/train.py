@@ -35,7 +35,6 @@ SETTINGS: dict[str, Any] = {
     "imgsz": SIDE,
     "seed": 0,
     "optimizer": "AdamW",
-    "lr0": 0.002,
     "lrf": 0.02,
     "cos_lr": True,
     "momentum": 0.9,
@@ -100,6 +99,7 @@ def _options(argv: Sequence[str] | None) -> argparse.Namespace:
         "--mosaic", type=float, default=SETTINGS["mosaic"], help="share of four-in-one pictures"
     )
     parser.add_argument("--minutes", type=float, default=0.0, help="train this long instead of --epochs")
+    parser.add_argument("--learning-rate", type=float, default=0.0015)
     parser.add_argument("--device", default="cpu", help="cpu, or the number of a GPU")
     parser.add_argument("--workers", type=int, default=2, help="processes that load pictures")
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1, help="CPU threads that train")
@@ -135,6 +135,8 @@ def train(options: argparse.Namespace, data: Path) -> tuple[Path, list[dict[str,
         epochs=options.epochs,
         time=options.minutes / 60 or None,
         batch=options.batch,
+        lr0=options.learning_rate,
+        nbs=options.batch,  # a step for every batch: gathering 64 images for one would starve a short training
         device=options.device,
         workers=options.workers,
         cache="ram",

@@ -70,17 +70,17 @@ def draw_scene(
     """
     lights = draw_lights(rng)
     canvas = Canvas(picture=draw_surface(rng), owner=np.full((SIDE, SIDE), -1, np.int32))
-    size = float(np.exp(rng.uniform(np.log(8), np.log(23))))
+    size = float(np.exp(rng.uniform(np.log(12), np.log(27))))
     finishes = [str(rng.choice(list(FINISHES), p=FINISH_SHARES)) for _ in range(2)]
     wanted = 0 if rng.random() < 0.05 else int(np.clip(rng.gamma(2.2, 60 / size), 1, 14))
-    unwanted = int(rng.integers(0, 6)) + (4 if wanted == 0 else 0)
+    unwanted = int(rng.integers(0, 4)) + (4 if wanted == 0 else 0)
     if rng.random() < 0.2:
         canvas.picture = lay_wire(rng, canvas.picture)
     kinds = ["part"] * wanted + ["clutter"] * unwanted
     rng.shuffle(kinds)
     places = _layout(rng)
     for kind in kinds:
-        diameter = float(np.clip(size * np.exp(rng.normal(0, 0.2)), 6, 27))
+        diameter = float(np.clip(size * np.exp(rng.normal(0, 0.2)), 9, 31))
         if kind == "part":
             part, finish = draw_part(rng, str(rng.choice(CLASSES)), diameter), str(rng.choice(finishes))
         else:
