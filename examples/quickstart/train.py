@@ -136,7 +136,7 @@ def train(options: argparse.Namespace, data: Path) -> tuple[Path, list[dict[str,
         time=options.minutes / 60 or None,
         batch=options.batch,
         lr0=options.learning_rate,
-        nbs=options.batch,  # a step for every batch: gathering 64 images for one would starve a short training
+        nbs=options.batch,  # a step per batch: gathering 64 images for one would starve a short training
         device=options.device,
         workers=options.workers,
         cache="ram",
