@@ -20,7 +20,8 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import IO, TYPE_CHECKING, Any, Self
 
-from edgebuild.execute import MARKER, serve, stopping
+from edgebuild.execute import serve, stopping
+from edgebuild.process_tree import MARKER
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -30,10 +31,10 @@ if TYPE_CHECKING:
     from edgebuild.action import Action
     from edgebuild.execute import Server, Start
 
-READY_SECONDS = 180.0
+READY_SECONDS = 600.0
 """How long the imports may take; a plain process has no such limit, but it has no one waiting behind it."""
 
-ANSWER_SECONDS = 30.0
+ANSWER_SECONDS = 60.0
 """How long a worker may take to split off a process, or to say how a dead one ended."""
 
 MESSAGE_BYTES = 1 << 20

@@ -14,6 +14,7 @@ child dead; who closes the control socket, or dies, wants everything dead.
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import ctypes
 import gc
@@ -237,6 +238,7 @@ def set_up(request: Request, parent: int) -> None:
         os.dup2(request.output, number)
     os.close(request.output)
     tempfile.tempdir = None  # it is remembered from the environment
+    atexit.register(gc.unfreeze)  # the interpreter's last collection is for everything
     if "numpy.random" in sys.modules:  # Python's own generator is seeded anew by fork itself
         sys.modules["numpy.random"].seed()
 
