@@ -62,8 +62,11 @@ SHORT = {
 
 
 def overall(run: RunResult) -> str:
-    """Return the one word for a run: the worst of its targets; one left out makes it ``incomplete``."""
-    statuses = {target.status for target in run.targets}
+    """Return the one word for a run: the worst of its targets; one left out makes it ``incomplete``.
+
+    A target that is only compared with cannot reject a run: nothing of it ships.
+    """
+    statuses = {t.status for t in run.targets if t.ship or t.status == "failed"}
     for status in ("failed", "rejected"):
         if status in statuses:
             return status
@@ -79,6 +82,8 @@ def summary(run: RunResult) -> str:
         for status in ("passed", "rejected", "failed", "skipped")
     }
     said = ", ".join(f"{count} {status}" for status, count in counts.items() if count)
+    compared = sum(target.status == "rejected" and not target.ship for target in run.targets)
+    said += f" ({compared} of them only compared with)" if compared else ""
     return f"{plural(len(run.targets), 'target')}: {said}" if said else "no targets"
 
 
