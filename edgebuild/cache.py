@@ -11,6 +11,7 @@ import json
 import os
 import secrets
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from edgebuild.action import ActionKey, Artifact, Finding
@@ -19,7 +20,6 @@ from edgebuild.store import Store, store_error
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from pathlib import Path
 
 RECORD_SCHEMA = 1
 
@@ -137,7 +137,7 @@ class ActionCache:
 
     def path(self, key: ActionKey) -> Path:
         """Return where the record of a key lies, or would."""
-        return self.store.root / "actions" / key[:2] / f"{key[2:]}.json"
+        return Path(f"{self.store.root}/actions/{key[:2]}/{key[2:]}.json")
 
     def _put_aside(self, path: Path) -> None:
         place = self.store.root / "quarantine" / f"{path.name}.{os.getpid()}.{secrets.token_hex(4)}"

@@ -10,7 +10,6 @@ Imported before everything else, so it imports next to nothing itself.
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 
@@ -33,8 +32,10 @@ def answer(argv: list[str], environ: dict[str, str]) -> str | None:
     place = _place(argv)
     if place is None:
         return None
+    import json  # noqa: PLC0415 - `--help` needs none of it
+
     try:
-        with open(place, encoding="utf-8") as stream:  # noqa: PTH123 - pathlib costs more than this check
+        with open(place, encoding="utf-8", errors="surrogatepass") as stream:  # noqa: PTH123
             note = json.load(stream)
         if note["schema"] != SCHEMA or note["argv"] != argv or note["where"] != _where():
             return None
@@ -61,6 +62,8 @@ def remember(
     place = _place(argv)
     if place is None:
         return
+    import json  # noqa: PLC0415 - `--help` needs none of it
+
     rows: list[list[object]] = []
     absent: list[str] = []
     newest = 0
@@ -86,8 +89,9 @@ def remember(
     temporary = f"{place}.{os.getpid()}"
     try:
         os.makedirs(os.path.dirname(place), exist_ok=True)  # noqa: PTH103, PTH120
-        with open(temporary, "w", encoding="utf-8") as stream:  # noqa: PTH123
-            json.dump(note, stream, ensure_ascii=False, separators=(",", ":"))
+        with open(temporary, "w", encoding="utf-8", errors="surrogatepass") as stream:  # noqa: PTH123
+            # Not json.dump: that one is written in Python.
+            stream.write(json.dumps(note, ensure_ascii=False, separators=(",", ":")))
         os.replace(temporary, place)  # noqa: PTH105
     except OSError:
         return

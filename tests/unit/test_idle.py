@@ -1,0 +1,119 @@
+"""The note that there is nothing to do: what it notices, and what it never says."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from edgebuild.idle import GRAIN_NS, answer, remember
+
+TEXT = "0 ran\n"
+
+
+@pytest.fixture
+def argv(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "m.yaml").write_text("name: m\n", encoding="utf-8")
+    return ["run", "m.yaml"]
+
+
+def note(argv: list[str], *files: str, environ: dict[str, str | None] | None = None, age: int = 0) -> None:
+    """Note a run that began to look a second after all files were written, or ``age`` ns later."""
+    since = time.time_ns() + 1_000_000_000 + age
+    remember(argv, files=["m.yaml", *files], environ=environ or {}, text=TEXT, since=since)
+
+
+def test_nothing_changed(argv: list[str]) -> None:
+    assert answer(argv, {}) is None
+    note(argv)
+    assert answer(argv, {}) == TEXT
+
+
+@pytest.mark.parametrize("other", [["run", "m.yaml", "-q"], ["run"], ["plan", "m.yaml"], [], ["--help"]])
+def test_another_command_line_is_another_question(argv: list[str], other: list[str]) -> None:
+    note(argv)
+    assert answer(other, {}) is None
+
+
+def test_every_kind_of_change_is_noticed(argv: list[str], tmp_path: Path) -> None:
+    watched = tmp_path / "file"
+    for change in (
+        lambda: watched.write_text("other text", encoding="utf-8"),
+        watched.unlink,
+        lambda: os.utime(watched),
+        lambda: watched.chmod(0o600),
+        lambda: (
+            (tmp_path / "new").write_text("text", encoding="utf-8"),
+            (tmp_path / "new").replace(watched),
+        ),
+    ):
+        watched.write_text("text", encoding="utf-8")
+        note(argv, "file")
+        assert answer(argv, {}) == TEXT
+        change()
+        assert answer(argv, {}) is None
+
+
+def test_what_was_absent_may_not_appear(argv: list[str], tmp_path: Path) -> None:
+    note(argv, "templates")
+    assert answer(argv, {}) == TEXT
+    (tmp_path / "templates").symlink_to("nowhere")
+    assert answer(argv, {}) is None
+
+
+def test_variables_count(argv: list[str]) -> None:
+    note(argv, environ={"PATH": "/bin", "EXTRA": None})
+    assert answer(argv, {"PATH": "/bin", "OTHER": "1"}) == TEXT
+    assert answer(argv, {"PATH": "/sbin"}) is None
+    assert answer(argv, {"PATH": "/bin", "EXTRA": ""}) is None
+
+
+def test_a_file_that_changed_while_the_run_looked_is_not_trusted(argv: list[str]) -> None:
+    note(argv, age=-1_000_000_000)
+    assert answer(argv, {}) is None
+    assert GRAIN_NS >= 10_000_000
+
+
+@pytest.mark.parametrize("damage", [b"", b"null", b"[]", b'{"schema": 1}', b"\xff", b"[" * 9])
+def test_a_damaged_note_says_nothing(argv: list[str], damage: bytes) -> None:
+    note(argv)
+    (place,) = Path(".edgebuild/idle").glob("*.json")
+    place.write_bytes(damage)
+    assert answer(argv, {}) is None
+
+
+def test_names_that_are_not_utf8_are_noted(argv: list[str], tmp_path: Path) -> None:
+    name = os.fsdecode(b"caf\xe9")
+    (tmp_path / name).write_text("text", encoding="utf-8")
+    note(argv, name)
+    assert answer(argv, {}) == TEXT
+    (tmp_path / name).unlink()
+    assert answer(argv, {}) is None
+
+
+def test_a_workspace_that_cannot_be_written_is_no_matter(argv: list[str], tmp_path: Path) -> None:
+    (tmp_path / ".edgebuild").write_text("in the way", encoding="utf-8")
+    note(argv)
+    assert answer(argv, {}) is None
+
+
+def test_it_loads_next_to_nothing(argv: list[str]) -> None:
+    """Before the answer is known nothing is loaded that a run with nothing to do does not need."""
+    note(argv)
+    script = (
+        "import sys; before = set(sys.modules); from edgebuild.entry import main; sys.argv[1:] = {}; main(); "
+    )
+    script += "print(*sorted(name.partition('.')[0] for name in set(sys.modules) - before))"
+    # As this interpreter sees itself: the note is for it alone.
+    code = script.replace("{}", repr(argv))
+    env = {**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[2])}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=env, check=True)
+    assert done.stdout.startswith(TEXT)
+    loaded = set(done.stdout.split())
+    assert "edgebuild" in loaded
+    assert not loaded & {"argparse", "doit", "jinja2", "jsonschema", "numpy", "pathlib", "rich", "yaml"}
