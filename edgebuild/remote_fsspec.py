@@ -76,7 +76,8 @@ class FsspecRemote:
         with _asked():
             fs, base = self._open()
             try:
-                data: bytes = fs.cat_file(f"{base}/{record_name(key)}")
+                # With an end, s3fs does not ask for the size first.
+                data: bytes = fs.cat_file(f"{base}/{record_name(key)}", start=0, end=RECORD_LIMIT + 1)
             except FileNotFoundError:
                 return None
         if len(data) > RECORD_LIMIT:
@@ -135,6 +136,8 @@ class FsspecRemote:
         except AttributeError:
             options = {} if self._kind in conf else _options(self._kind, self._timeout)
             fs, base = url_to_fs(self._url, **options)
+            if self._kind in {"s3", "s3a"}:
+                fs.retries = 1  # s3fs tries again what botocore has already tried again
             if self._kind in {"sftp", "ssh"}:
                 fs.ftp.get_channel().settimeout(self._timeout)
             self._mine.place = fs, base.rstrip("/")
@@ -173,8 +176,11 @@ def _options(kind: str, timeout: float) -> dict[str, Any]:
     """Return how long to wait for each kind, unless the user's fsspec configuration has a word on it."""
     connect = min(CONNECT_SECONDS, timeout)
     if kind in {"s3", "s3a"}:
-        retries = {"max_attempts": 2, "mode": "standard"}
-        return {"config_kwargs": {"connect_timeout": connect, "read_timeout": timeout, "retries": retries}}
+        # Two tries share the time, since silence is tried again too.
+        retries = {"total_max_attempts": 2, "mode": "standard"}
+        return {
+            "config_kwargs": {"connect_timeout": connect, "read_timeout": timeout / 2, "retries": retries}
+        }
     if kind in {"sftp", "ssh"}:
         return {"timeout": connect, "banner_timeout": timeout, "auth_timeout": timeout}
     return {"timeout": timeout} if kind in {"ftp", "gs", "gcs"} else {}

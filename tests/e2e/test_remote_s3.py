@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.e2e.remote_workspaces import CHANGE, Remote, delivered, run
+from tests.e2e.remote_workspaces import CHANGE, Remote, delivered, run, said
 from tests.servers import free_port, s3_server, s3_variables
 
 if TYPE_CHECKING:
@@ -36,13 +36,13 @@ def test_what_one_checkout_made_the_other_has(built: Workspace, server: Remote, 
     ran = run(built, server, *CHANGE, mode="read-write")
     assert ran.code == 0, ran.done.err
     assert "chip/compile" in ran.ran
-    assert ran.document["remote"]["records_up"] == len(ran.ran)
+    assert said(ran, server)["results"] == len(ran.ran)
     read = run(other, server, *CHANGE)
     assert read.code == 0, read.done.err
     assert read.ran == set()
     assert read.ids("cached") == ran.ran
     assert delivered(other) == delivered(built)
-    assert read.document["remote"]["blobs_down"] > 0
+    assert said(read, server)["files down"] > 0
 
 
 def test_a_bucket_that_is_not_there_is_a_warning(built: Workspace, server: Remote) -> None:

@@ -14,6 +14,8 @@ from edgebuild.errors import UsageError
 from edgebuild.remote import Receiver, RemoteError, believable, shown
 from edgebuild.remote_open import open_remote
 from edgebuild.store import tree_artifact
+from tests.servers import s3_variables
+from tests.unit.fault_server import fault_server
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -222,3 +224,20 @@ def test_a_filesystem_that_does_not_replace_by_moving(
     remote.put_record(KEY, b"one")
     remote.put_record(KEY, b"two")
     assert remote.get_record(KEY) == b"two"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("fault", "asked"), [("hang", 2), ("500", 2), ("403", 1)])
+def test_a_bucket_is_asked_a_bounded_number_of_times(
+    monkeypatch: pytest.MonkeyPatch, fault: str, asked: int
+) -> None:
+    s3fs = pytest.importorskip("s3fs")
+    s3fs.S3FileSystem.clear_instance_cache()  # one is kept per thread, whatever the environment says now
+    with fault_server() as server:
+        server.always = fault
+        for name, value in s3_variables(server.url).items():
+            monkeypatch.setenv(name, value)
+        remote = open_remote(f"s3://bucket/{fault}", {"EDGEBUILD_REMOTE_TIMEOUT": "1"})
+        with pytest.raises(RemoteError):
+            remote.get_record(KEY)
+        assert server.count("GET") == asked
