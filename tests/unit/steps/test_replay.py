@@ -44,8 +44,8 @@ def replay(run_step: RunStep, package: Path) -> dict[str, Any]:
 
 def model(path: Path, batch: int = 1) -> Path:
     """Write a model that doubles its input."""
-    import onnx  # noqa: PLC0415 - the other tests do without
-    from onnx import TensorProto, helper  # noqa: PLC0415 - the other tests do without
+    import onnx
+    from onnx import TensorProto, helper
 
     shape = [batch, 3, 4, 4]
     graph = helper.make_graph(
@@ -60,7 +60,7 @@ def model(path: Path, batch: int = 1) -> Path:
 
 
 def golden(path: Path, *, error: float = 0.0, key: str = "image_u8") -> Path:
-    import numpy as np  # noqa: PLC0415 - the other tests do without
+    import numpy as np
 
     image = np.arange(48, dtype=np.uint8).reshape(3, 4, 4)
     tensor = image.astype(np.float32) / np.float32(255)
