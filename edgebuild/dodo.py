@@ -6,16 +6,16 @@ Targets whose toolchain is absent have no tasks here, as with ``--skip-unavailab
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from edgebuild.action import ActionResult, Outcome
 from edgebuild.engine import doit_tasks
 from edgebuild.session import Silence, open_session
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-    from edgebuild.action import ActionResult
 
 DOIT_CONFIG: dict[str, Any] = {
     # Nothing of value is in doit's own state: edgebuild decides what is fresh.
@@ -24,6 +24,16 @@ DOIT_CONFIG: dict[str, Any] = {
     "par_type": "thread",
     "verbosity": 2,
 }
+
+
+class _Failures(Silence):
+    """Says why an action failed: doit would only say that it did."""
+
+    def finished(self, result: object) -> None:
+        """Print the message of a failure."""
+        if isinstance(result, ActionResult) and result.outcome is Outcome.FAILED:
+            sys.stderr.write(f"edgebuild: {result.message}\n")
+
 
 PATTERNS = ("manifest.yaml", "manifests/*.yaml", "examples/*/manifest.yaml")
 
@@ -48,7 +58,7 @@ def manifest_tasks(folder: Path | None = None) -> Iterator[dict[str, Any]]:
         actions = [a for a in session.plan.actions if set(a.targets) - left_out]
         results: dict[str, ActionResult] = {}
         prefix = session.manifest.name
-        for task in doit_tasks(actions, session.context(Silence()), results):
+        for task in doit_tasks(actions, session.context(_Failures()), results):
             task["name"] = f"{prefix}/{task['name']}"
             task["task_dep"] = [f"build:{prefix}/{name}" for name in task["task_dep"]]
             yield task
