@@ -101,7 +101,11 @@ def list_images(root: str | Path) -> tuple[Image, ...]:
         found += [(below / name).as_posix() for name in files if is_image(name)]
     if not found:
         fail(f"{root}: holds no image", hint=f"supported: {', '.join(sorted(IMAGE_SUFFIXES))}")
-    return tuple(Image(file=file, path=root / file, label=root / label_of(file)) for file in sorted(found))
+    # By the whole path: a folder such as data/images/val has its labels beside, in data/labels/val.
+    return tuple(
+        Image(file=file, path=root / file, label=Path(label_of((root / file).as_posix())))
+        for file in sorted(found)
+    )
 
 
 def is_image(name: str) -> bool:
