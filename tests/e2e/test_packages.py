@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
-import io
 import shutil
 import subprocess
 import tarfile
@@ -11,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from edgebuild.archive import write_archive
 from tests.e2e.workspace import make_workspace
 
 if TYPE_CHECKING:
@@ -54,38 +53,32 @@ def _cut(package: Path) -> None:
     package.write_bytes(package.read_bytes()[:-2000])
 
 
-def _other_artifact(members: dict[str, bytes]) -> None:
-    members["artifact/model.shelly"] = members["artifact/model.shelly"][:-1] + b"x"
+def _other_artifact(members: dict[str, Path | bytes]) -> None:
+    members["artifact/model.shelly"] = b"SHELx" * 7
 
 
-def _passed_after_all(members: dict[str, bytes]) -> None:
+def _other_labels(members: dict[str, Path | bytes]) -> None:
     members["labels.txt"] = b"nut\nbolt\n"
 
 
-def _one_more(members: dict[str, bytes]) -> None:
+def _one_more(members: dict[str, Path | bytes]) -> None:
     members["artifact/extra.sh"] = b"#!/bin/sh\n"
 
 
-def _one_less(members: dict[str, bytes]) -> None:
+def _one_less(members: dict[str, Path | bytes]) -> None:
     del members["verdicts.json"]
 
 
-def _repack(change: Callable[[dict[str, bytes]], None]) -> Callable[[Path], None]:
+def _repack(change: Callable[[dict[str, Path | bytes]], None]) -> Callable[[Path], None]:
     def repack(package: Path) -> None:
         with tarfile.open(package) as archive:
-            members = {}
+            members: dict[str, Path | bytes] = {}
             for member in archive.getmembers():
                 stream = archive.extractfile(member)
                 assert stream is not None
                 members[member.name] = stream.read()
         change(members)
-        written = io.BytesIO()
-        with tarfile.open(fileobj=written, mode="w") as archive:
-            for name, content in members.items():
-                info = tarfile.TarInfo(name)
-                info.size = len(content)
-                archive.addfile(info, io.BytesIO(content))
-        package.write_bytes(gzip.compress(written.getvalue(), mtime=0))
+        write_archive(package, members)
 
     return repack
 
@@ -98,7 +91,7 @@ def _repack(change: Callable[[dict[str, bytes]], None]) -> Callable[[Path], None
         (lambda package: package.write_bytes(b"no archive"), ""),
         (lambda package: package.unlink(), "shelf-chip-1.0.0.tar.gz"),
         (_repack(_other_artifact), "artifact/model.shelly"),
-        (_repack(_passed_after_all), "labels.txt"),
+        (_repack(_other_labels), "labels.txt"),
         (_repack(_one_more), "artifact/extra.sh"),
         (_repack(_one_less), "verdicts.json"),
     ],
