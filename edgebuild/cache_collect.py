@@ -7,9 +7,10 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from edgebuild import uses
-from edgebuild.cache_files import Door, alone, gone, guarded
+from edgebuild.cache_files import Door, gone, guarded
 from edgebuild.cache_scan import survey
 from edgebuild.gc import DAY, Choice, Limits, Roots, choose, quarantine_age, unnamed
+from edgebuild.removal import alone
 from edgebuild.store import Store, store_error
 
 if TYPE_CHECKING:
@@ -87,7 +88,6 @@ def collect(root: Path, order: Order, now: float | None = None) -> Collected:
         return _forecast(root, order, survey(root), at)
     with alone(root):
         door = Door(root, pins_only=order.pins_only)
-        door.put_back()
         seen = survey(root)
         return _collect(root, order, seen, _forecast(root, order, seen, at), door)
 

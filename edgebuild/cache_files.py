@@ -1,16 +1,14 @@
 """The one door through which anything leaves a store.
 
-A file is first moved to ``trash/``, where no run finds it; then leases, roots and new records are read, and
-what they hold is moved back; only the rest is removed. Records go before the blobs that they name. So at no
-instant does a record that a run can find name a blob that is gone, unless a kill falls between the move of
-a blob and its way back; what lies in the trash then is put back by whoever comes next.
+Some names are announced, then leases, roots and new records are read, and only what none of these holds is
+removed: see :mod:`edgebuild.removal`. Records go before the blobs that they name, so however this is killed,
+no record names a blob that it has removed.
 """
 
 from __future__ import annotations
 
 import contextlib
 import json
-import os
 import re
 import secrets
 from dataclasses import dataclass
@@ -18,11 +16,11 @@ from typing import TYPE_CHECKING, TypeVar
 
 from edgebuild.cache_scan import scan_records
 from edgebuild.digest import PREFIX, Digest
-from edgebuild.errors import StoreError
 from edgebuild.journal import last_keys
 from edgebuild.leases import live_leases
 from edgebuild.lock import held_if_free
 from edgebuild.pins import read_pins
+from edgebuild.removal import announced
 from edgebuild.store import store_error
 from edgebuild.uses import read_uses, workspaces
 
@@ -33,7 +31,7 @@ if TYPE_CHECKING:
     from edgebuild.action import ActionKey
 
 AT_ONCE = 1024
-"""Files that are in the trash at the same time; leases and roots are read once for them."""
+"""Names that are announced at once; leases and roots are read once for them, and runs wait that long."""
 
 T = TypeVar("T")
 
@@ -93,7 +91,7 @@ def gone(journal: Path) -> bool:
 
 
 class Door:
-    """Takes things out of a store. One at a time: hold :func:`alone` around all its work.
+    """Takes things out of a store. Hold :func:`edgebuild.removal.alone` around all its work.
 
     Args:
         root: The store.
@@ -104,25 +102,20 @@ class Door:
         self._root = root
         self._pins_only = pins_only
 
-    def put_back(self) -> None:
-        """Put back what a kill left in the trash."""
-        for path in _entries(self._root / "trash"):
-            place = self._home(path.name)
-            if place is not None:
-                _back(path, place)
-
     def remove_records(self, keys: Iterable[ActionKey]) -> set[ActionKey]:
-        """Remove records that nothing holds; return the keys of those that are gone."""
+        """Remove records that nothing holds; return the keys of those that are gone.
+
+        Raises:
+            StoreError: One cannot be removed.
+        """
         removed: set[ActionKey] = set()
         for some in _batches(keys):
-            taken = {key: path for key in some if (path := self._take(f"r-{key}")) is not None}
-            now = guarded(self._root, pins_only=self._pins_only)
-            for key, path in taken.items():
-                if now.hold(key):
-                    self._return(path)
-                else:
-                    path.unlink()
-                    removed.add(key)
+            with announced(self._root, some):
+                now = guarded(self._root, pins_only=self._pins_only)
+                for key in some:
+                    if not now.hold(key):
+                        _remove(self._root / "actions" / key[:2] / f"{key[2:]}.json")
+                        removed.add(key)
         return removed
 
     def remove_blobs(self, digests: Iterable[Digest], known: Mapping[ActionKey, int]) -> set[Digest]:
@@ -131,26 +124,24 @@ class Door:
         Args:
             digests: Blobs that none of the known records names.
             known: Inodes by key of the records that were read.
+
+        Raises:
+            StoreError: One cannot be removed.
         """
         removed: set[Digest] = set()
         read = dict(known)
         named: set[Digest] = set()
         for some in _batches(digests):
-            taken = {
-                digest: path
-                for digest in some
-                if (path := self._take(f"b-{digest.removeprefix(PREFIX)}")) is not None
-            }
-            now = guarded(self._root, pins_only=self._pins_only)
-            for row in scan_records(self._root, known=read):  # after the leases: a run ends with its records
-                read[row.key] = row.inode
-                named.update(row.sizes)
-            for digest, path in taken.items():
-                if digest in named or now.hold(digest):
-                    self._return(path)
-                else:
-                    path.unlink()
-                    removed.add(digest)
+            with announced(self._root, some):
+                now = guarded(self._root, pins_only=self._pins_only)
+                # After the leases: when a run has ended, its records are there.
+                for row in scan_records(self._root, known=read):
+                    read[row.key] = row.inode
+                    named.update(row.sizes)
+                for digest in some:
+                    if digest not in named and not now.hold(digest):
+                        _remove(blob_path(self._root, digest))
+                        removed.add(digest)
         return removed
 
     def remove_files(self, paths: Collection[Path]) -> int:
@@ -189,82 +180,27 @@ class Door:
 
     def shorten_memo(self, blobs: Collection[Digest]) -> None:
         """Forget remembered digests of blobs that are gone, once they are the larger part."""
-        memo, temporary = self._root / "blobs.memo", self._root / "trash" / f".{secrets.token_hex(8)}"
+        memo, temporary = self._root / "blobs.memo", self._root / "locks" / f".{secrets.token_hex(8)}"
         here = {str(blob_path(self._root, digest)) for digest in blobs}
         with contextlib.suppress(OSError):
             lines = memo.read_bytes().splitlines(keepends=True)
             kept = [line for line in lines if _path(line) in here]
             if len(lines) > 2 * len(kept) + 1000:
-                temporary.parent.mkdir(exist_ok=True)
                 temporary.write_bytes(b"".join(kept))
                 temporary.replace(memo)
-
-    def _take(self, name: str) -> Path | None:
-        """Move a file to the trash; None when it is not there."""
-        place, path = self._home(name), self._root / "trash" / name
-        if place is None:
-            return None
-        try:
-            path.parent.mkdir(exist_ok=True)
-            place.rename(path)
-        except FileNotFoundError:
-            return None
-        except OSError as error:
-            raise store_error(error, place) from error
-        return path
-
-    def _return(self, path: Path) -> None:
-        place = self._home(path.name)
-        if place is not None:
-            _back(path, place)
-
-    def _home(self, name: str) -> Path | None:
-        """Return where something in the trash belongs."""
-        kind, _, digits = name.partition("-")
-        if kind == "r":
-            return self._root / "actions" / digits[:2] / f"{digits[2:]}.json"
-        return blob_path(self._root, Digest(PREFIX + digits)) if kind == "b" else None
-
-
-@contextlib.contextmanager
-def alone(root: Path) -> Iterator[None]:
-    """Be the only one who takes something out of a store.
-
-    Raises:
-        StoreError: Another one does, or the store cannot be written.
-    """
-    path = root / "locks" / "gc"
-    with contextlib.ExitStack() as stack:
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.touch()
-            free = stack.enter_context(held_if_free(path))
-        except OSError as error:
-            raise store_error(error, root) from error
-        if not free:
-            raise StoreError(
-                f"{root}: another process is removing from it", hint="try again when it has ended"
-            )
-        yield
-
-
-def _back(path: Path, place: Path) -> None:
-    """Move a file back, unless there is a new one in its place."""
-    try:
-        os.link(path, place)
-    except FileExistsError:
-        pass
-    except OSError:  # no hard links here
-        if not place.exists():
-            path.rename(place)
-            return
-    path.unlink(missing_ok=True)
 
 
 def blob_path(root: Path, digest: Digest) -> Path:
     """Return where a blob lies, or would."""
     digits = digest.removeprefix(PREFIX)
     return root / "blobs" / digits[:2] / digits[2:]
+
+
+def _remove(path: Path) -> None:
+    try:
+        path.unlink(missing_ok=True)
+    except OSError as error:
+        raise store_error(error, path) from error
 
 
 def _batches(items: Iterable[T]) -> Iterator[list[T]]:

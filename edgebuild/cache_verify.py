@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from edgebuild.cache_files import Door, alone, blob_path
+from edgebuild.cache_files import Door, blob_path
 from edgebuild.cache_scan import scan_blobs, scan_records
 from edgebuild.digest import Digest, digest_file
+from edgebuild.removal import alone
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping

@@ -1,8 +1,8 @@
 """Leases: what a live run uses of a store, written down before it is used.
 
-A run writes a name (an action key or a digest) into its lease and only then looks whether the thing is
-there. Whoever removes takes the thing away first and only then reads the leases, and puts it back when it
-is claimed. Whatever the order in time, either the run does not find it, or the remover finds the claim.
+A run writes a name (an action key or a digest) into its lease, waits until that name is not being removed
+(:mod:`edgebuild.removal`), and only then looks whether the thing is there. From then on it stays there until
+the run ends.
 
 A lease is a locked file. The kernel frees the lock when the run ends, however it ends, so a lease that can
 be locked belongs to nobody. A live lease without a line claims everything: it is just being made, or its
@@ -26,6 +26,7 @@ from edgebuild.cache import ActionCache, Record
 from edgebuild.digest import decode, encode
 from edgebuild.journal import last_keys
 from edgebuild.lock import held, held_if_free
+from edgebuild.removal import keep_off
 from edgebuild.store import Store, store_error
 from edgebuild.uses import register
 
@@ -86,9 +87,11 @@ class Lease:
         with self._lock:
             if self._open is None:
                 self._begin()
-            if name not in self._claimed:
-                self._write(f"{name}\n")
-                self._claimed.add(name)
+            if name in self._claimed:
+                return
+            self._write(f"{name}\n")
+        keep_off(self._root, {name})
+        self._claimed.add(name)  # only now: another thread that finds it here does not wait
 
     def close(self) -> None:
         """Give the lease back; a later claim makes a new one."""
@@ -117,6 +120,7 @@ class Lease:
         head = {"pid": os.getpid(), "since": round(time.time(), 3), "workspace": str(self._journal)}
         keys = dict.fromkeys(last_keys(self._journal).values())
         self._write("".join(f"{line}\n" for line in (json.dumps(head), *keys)))
+        keep_off(self._root, keys.keys())
         self._claimed.update(keys)
 
     def _write(self, text: str) -> None:
@@ -163,10 +167,15 @@ class LeasedCache(ActionCache):
         self.lease.claim(key)
         return super().lookup(key)
 
-    def record(self, record: Record, action_id: str = "", *, repeatable: bool = True) -> None:
-        """Claim the key, then keep the result."""
+    def _write(self, record: Record) -> None:
+        """Claim the key and all that the record names, then write it: also one that comes from elsewhere."""
         self.lease.claim(record.key)
-        super().record(record, action_id, repeatable=repeatable)
+        for artifact in record.artifacts:
+            if not artifact.tree:
+                self.lease.claim(artifact.digest)
+            for _, digest, _ in artifact.entries:
+                self.lease.claim(digest)
+        super()._write(record)
 
 
 def live_leases(root: Path) -> Iterator[Live]:

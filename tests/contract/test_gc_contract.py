@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import random
+import threading
 import time
 from functools import partial
 from pathlib import Path
@@ -15,23 +17,26 @@ from edgebuild import cache_files
 from edgebuild.action import ActionKey, Outcome
 from edgebuild.cache import ActionCache
 from edgebuild.cache_collect import Order, collect
-from edgebuild.cache_files import AT_ONCE, Door, alone
+from edgebuild.cache_files import AT_ONCE, Door
 from edgebuild.cache_scan import scan_blobs, scan_records
 from edgebuild.digest import Digest, digest_bytes, digest_text
 from edgebuild.engine import run_actions
 from edgebuild.errors import StoreError
-from edgebuild.gc import EVERYTHING
+from edgebuild.gc import EVERYTHING, Limits
 from edgebuild.journal import Journal
 from edgebuild.leases import LeasedCache, live_leases
 from edgebuild.memo import Memo
 from edgebuild.perform import Context
+from edgebuild.removal import PATIENCE, alone, announced
 from edgebuild.store import Store
 from edgebuild.uses import note_run
 from tests.unit.crash import dies_before
-from tests.unit.storage import keys, put, sound
+from tests.unit.storage import keys, put, put_blob, sound
 from tests.unit.workbench import PROCESSES, Recorder, after, shell
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
     from edgebuild.action import Action, ActionResult
 
 ALL = Order(limits=EVERYTHING)
@@ -83,6 +88,41 @@ def chain(variant: int, links: int = 3) -> list[Action]:
 
 def expected(variant: int, links: int = 3) -> list[str]:
     return [f"variant {variant}\n" + "more\n" * index for index in range(links)]
+
+
+class Looks:
+    """Something that a run does, in a thread of its own, at some moment of a removal."""
+
+    def __init__(self, do: Callable[[], bool]) -> None:
+        self._found: list[bool] = []
+        self._thread = threading.Thread(target=lambda: self._found.append(do()))
+
+    @contextlib.contextmanager
+    def at(self, moment: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+        """Do it before the leases are read, while and after they are, or after the announcement."""
+        real = cache_files.guarded
+
+        def start() -> None:
+            self._thread.start()
+            self._thread.join(0.2)  # it may have to wait for us
+
+        def guarded(*words: Any, **names: Any) -> Any:
+            if moment == "before":
+                start()
+            now = real(*words, **names)
+            if moment == "while":
+                start()
+            return now
+
+        monkeypatch.setattr(cache_files, "guarded", guarded)
+        yield
+        if moment == "after":
+            start()
+
+    def result(self) -> bool:
+        self._thread.join()
+        (found,) = self._found
+        return found
 
 
 class TestLiveRuns:
@@ -204,81 +244,67 @@ class TestLiveRuns:
         assert keys(root) == set()
         assert not list((root / "leases").iterdir())
 
-    @pytest.mark.parametrize("moment", ["before the move", "after the move", "after the leases were read"])
+    @pytest.mark.parametrize("moment", ["before", "while", "after"])
     def test_a_record_looked_up_during_its_removal(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moment: str
     ) -> None:
-        """Whenever a run looks: it finds the record and the record stays, or it does not find it."""
+        """Before or after the leases are read, or over when the announcement is: found and there, or not."""
         root = store_of(tmp_path)
         key = put(root, "contested")
         cache = LeasedCache(root, tmp_path / "journal.jsonl")
-        found: list[Any] = []
-        take, hold = Door._take, cache_files.guarded
-
-        def spied_take(door: Door, name: str) -> Path | None:
-            if moment == "before the move":
-                found.append(cache.lookup(key))
-            path = take(door, name)
-            if moment == "after the move":
-                found.append(cache.lookup(key))
-            return path
-
-        def spied_guard(*words: Any, **names: Any) -> Any:
-            now = hold(*words, **names)
-            if moment == "after the leases were read":
-                found.append(cache.lookup(key))
-            return now
-
-        with alone(root):
-            monkeypatch.setattr(Door, "_take", spied_take)
-            monkeypatch.setattr("edgebuild.cache_files.guarded", spied_guard)
+        looks = Looks(lambda: cache.lookup(key) is not None)
+        with alone(root), looks.at(moment, monkeypatch):
             removed = Door(root).remove_records([key])
-        assert len(found) == 1
-        if found[0] is not None:
-            assert removed == set()
-            assert keys(root) == {key}
-        if removed:
-            assert found[0] is None
+        assert looks.result() == (key in keys(root)) == (key not in removed)
+        if moment == "before":
+            assert not removed
 
-    def test_a_blob_that_equal_bytes_were_adopted_onto_during_its_removal(
-        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    @pytest.mark.parametrize("moment", ["before", "while", "after"])
+    def test_equal_bytes_that_are_put_in_during_their_removal(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moment: str
     ) -> None:
+        """Once they are in, they are there, at every instant until the run has ended."""
         root = store_of(tmp_path)
-        digest = digest_bytes(b"equal")
-        loose = tmp_path / "loose"
-        loose.write_bytes(b"equal")
-        Store(root).adopt(loose, digest)
+        digest = put_blob(root, "equal")
         cache = LeasedCache(root, tmp_path / "journal.jsonl")
-        take = Door._take
 
-        def adopt_first(door: Door, name: str) -> Path | None:
+        def adopt() -> bool:
             made = tmp_path / "made"
             made.write_bytes(b"equal")
             cache.store.adopt(made, digest)
-            return take(door, name)
+            until = time.monotonic() + 0.1
+            while time.monotonic() < until:
+                if not cache.store.blob(digest).exists():
+                    return False
+            return True
 
+        looks = Looks(adopt)
+        with alone(root), looks.at(moment, monkeypatch):
+            Door(root).remove_blobs([digest], {})
+        assert looks.result()
+        assert cache.store.has(digest, 5)
+
+    def test_a_record_from_elsewhere_holds_what_it_names_before_it_is_written(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        root = store_of(tmp_path)
+        record = ActionCache(Store(root)).peek(put(root, "remote"))
+        assert record is not None
+        cache = LeasedCache(root, tmp_path / "journal.jsonl")
+        cache.record(record)
+        monkeypatch.setattr("edgebuild.cache_files.scan_records", lambda *_, **__: iter(()))
         with alone(root):
-            monkeypatch.setattr(Door, "_take", adopt_first)
-            assert Door(root).remove_blobs([digest], {}) == set()
-        assert Store(root).has(digest, 5)
+            assert Door(root).remove_blobs([digest_bytes(b"remote")], {}) == set()
 
     def test_a_run_that_ends_during_the_removal_keeps_its_new_record(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """Its lease is gone when leases are read, so its record has to be seen."""
         root = store_of(tmp_path)
-        loose = tmp_path / "loose"
-        loose.write_bytes(b"late")
-        Store(root).adopt(loose, digest_bytes(b"late"))
-        take = Door._take
-
-        def record_first(door: Door, name: str) -> Path | None:
-            put(root, "late")
-            return take(door, name)
-
-        with alone(root):
-            monkeypatch.setattr(Door, "_take", record_first)
-            assert Door(root).remove_blobs([digest_bytes(b"late")], {}) == set()
+        digest = put_blob(root, "late")
+        looks = Looks(lambda: bool(put(root, "late")))
+        with alone(root), looks.at("before", monkeypatch):
+            assert Door(root).remove_blobs([digest], {}) == set()
         sound(root)
         assert len(keys(root)) == 1
 
@@ -287,20 +313,33 @@ class TestLiveRuns:
     ) -> None:
         root = store_of(tmp_path)
         key = put(root, "old")
-        loose = tmp_path / "loose"
-        loose.write_bytes(b"new")
-        Store(root).adopt(loose, digest_bytes(b"new"))
+        digest = put_blob(root, "new")
         known = {row.key: row.inode for row in scan_records(root)}
-        take = Door._take
-
-        def record_first(door: Door, name: str) -> Path | None:
-            put(root, "new", key=key)
-            return take(door, name)
-
-        with alone(root):
-            monkeypatch.setattr(Door, "_take", record_first)
-            assert Door(root).remove_blobs([digest_bytes(b"new")], known) == set()
+        looks = Looks(lambda: bool(put(root, "new", key=key)))
+        with alone(root), looks.at("before", monkeypatch):
+            assert Door(root).remove_blobs([digest], known) == set()
         sound(root)
+
+    def test_an_announcement_of_one_who_was_killed_stops_nobody(self, tmp_path: Path) -> None:
+        root = store_of(tmp_path)
+        key = put(root, "announced")
+        with alone(root), announced(root, [key]):
+            left = (root / "locks" / "removing").read_bytes()
+        (root / "locks" / "removing").write_bytes(left)
+        began = time.monotonic()
+        assert LeasedCache(root, tmp_path / "journal.jsonl").lookup(key) is not None
+        assert time.monotonic() - began < PATIENCE / 2
+        collect(root, Order(limits=Limits()))
+        assert not (root / "locks" / "removing").exists()
+
+    def test_a_remover_that_was_stopped_by_hand_stops_nobody_for_ever(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("edgebuild.removal.PATIENCE", 0.05)
+        root = store_of(tmp_path)
+        key = put(root, "announced")
+        with alone(root), announced(root, [key]):
+            assert LeasedCache(root, tmp_path / "journal.jsonl").lookup(key) is not None
 
 
 class TestKilled:
@@ -323,36 +362,11 @@ class TestKilled:
             collect(root, ALL)
             assert keys(root) == {pinned}
             assert set(scan_blobs(root)) == {digest_bytes(b"pinned")}
-            assert not list((root / "trash").iterdir())
+            assert not (root / "locks" / "removing").exists()
             if not died:
                 break
             call += 1
         assert call > 10
-
-    def test_what_a_kill_left_in_the_trash_is_put_back_before_anything_is_chosen(
-        self, tmp_path: Path
-    ) -> None:
-        root = store_of(tmp_path)
-        key = put(root, "kept")
-        door = Door(root)
-        door._take(f"r-{key}")
-        door._take(f"b-{digest_bytes(b'kept').removeprefix('sha256:')}")
-        assert keys(root) == set()
-        collect(root, Order(limits=EVERYTHING, dry_run=True))
-        door.put_back()
-        assert keys(root) == {key}
-        sound(root)
-
-    def test_what_was_made_anew_meanwhile_is_not_overwritten_from_the_trash(self, tmp_path: Path) -> None:
-        root = store_of(tmp_path)
-        key = put(root, "old")
-        door = Door(root)
-        door._take(f"r-{key}")
-        put(root, "new", key=key)
-        door.put_back()
-        found = ActionCache(Store(root)).peek(key)
-        assert found is not None
-        assert found.artifacts[0].digest == digest_bytes(b"new")
 
 
 class TestAlone:

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 from edgebuild.cache import ActionCache
-from edgebuild.cache_files import alone
 from edgebuild.cache_verify import Verified, repair, verify
 from edgebuild.digest import digest_bytes
 from edgebuild.errors import StoreError
+from edgebuild.removal import alone
 from edgebuild.store import Store
 from tests.unit.storage import keys, put, put_blob, sound
 
