@@ -13,7 +13,6 @@ import contextlib
 import json
 import os
 import select
-import socket
 import threading
 import time
 from collections import Counter
@@ -24,6 +23,7 @@ from edgebuild.execute import serve, stopping
 from edgebuild.process_tree import MARKER
 
 if TYPE_CHECKING:
+    import socket
     from collections.abc import Iterable, Mapping, Sequence
     from pathlib import Path
     from types import TracebackType
@@ -178,6 +178,8 @@ class Worker:
             return self._control
 
     def _begin(self, python: str) -> None:
+        import socket  # noqa: PLC0415 - a run that serves nothing needs none
+
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         argv = [python, "-m", "edgebuild.steps._zygote", str(theirs.fileno()), *self._group.modules]
         env = {**self._common, **dict.fromkeys(PER_ACTION, str(self._folder)), **self._group.settings}
@@ -230,6 +232,8 @@ class Served:
 
 def _split_off(control: socket.socket, argv: Sequence[str], cwd: Path, env: Mapping[str, str]) -> Served:
     """Ask for a process and wait until it has begun."""
+    import socket  # noqa: PLC0415 - likewise
+
     request = json.dumps({"argv": list(argv), "cwd": str(cwd), "env": dict(env)}).encode()
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     reader, writer = os.pipe()
