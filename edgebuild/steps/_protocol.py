@@ -15,7 +15,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
-from edgebuild.steps._dataset import Dataset, digest_file, link_tree, list_images
+from edgebuild.steps._dataset import Dataset, digest_file, label_of, link_tree, list_images
 from edgebuild.steps._metrics import read_metrics
 from edgebuild.steps._step import fail, progress
 from edgebuild.steps._ultralytics import isolate
@@ -87,7 +87,7 @@ def images_digest(validation: str | Path) -> str:
     for image in list_images(root):
         files.add((image.file, image.path))
         if image.label.is_file():
-            files.add((image.label.relative_to(root).as_posix(), image.label))
+            files.add((label_of(image.file), image.label))
     total = hashlib.sha256()
     for name, path in sorted(files):
         total.update(f"{name}\0{digest_file(path)}\n".encode())
