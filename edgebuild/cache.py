@@ -103,6 +103,10 @@ class ActionCache:
             self._put_aside(path)
         return record
 
+    def known(self, key: ActionKey) -> Record | None:
+        """Return a record from here or from elsewhere, for explanations: none of its blobs is looked at."""
+        return self.peek(key) or (self.elsewhere.fetch_record(key) if self.elsewhere else None)
+
     def forget(self, key: ActionKey) -> None:
         """Remove a record, so that its action runs again."""
         with contextlib.suppress(OSError):

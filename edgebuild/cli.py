@@ -227,6 +227,8 @@ def _explain(verbs: Verbs[argparse.ArgumentParser]) -> None:
         verbs, "explain", "say why actions would run or would not, old value -> new value", example
     )
     _manifest(parser)
+    text = "compare with another run: its report.json, or what `run --json` printed there"
+    parser.add_argument("--against", default="", metavar="RUN", help=text)
     parser.add_argument("--json", action="store_true", help="print one JSON document")
     parser.set_defaults(verb=_do_explain)
 
@@ -234,7 +236,8 @@ def _explain(verbs: Verbs[argparse.ArgumentParser]) -> None:
 def _do_explain(options: argparse.Namespace) -> int:
     from edgebuild.verbs.explain import ExplainOptions, explain  # noqa: PLC0415
 
-    return explain(ExplainOptions(**_common(options), json=options.json))  # type: ignore[arg-type]
+    common = _common(options)
+    return explain(ExplainOptions(**common, json=options.json, against=options.against))  # type: ignore[arg-type]
 
 
 def _report(verbs: Verbs[argparse.ArgumentParser]) -> None:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from edgebuild.action import Action
-    from edgebuild.perform import Context
+    from edgebuild.context import Context
 
 
 def run_actions(

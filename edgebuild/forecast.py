@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from edgebuild.action import Action
-    from edgebuild.perform import Context
+    from edgebuild.context import Context
 
 State = Literal["run", "cached", "current", "skipped"]
 

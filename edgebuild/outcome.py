@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from edgebuild.action import ActionResult, Artifact
+    from edgebuild.context import Context
     from edgebuild.memo import Memo
-    from edgebuild.perform import Context
     from edgebuild.plan import Plan, TargetPlan
 
 SEVERITY = (1, 8, 7, 3, 6, 5, 4)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, Protocol
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 
 from edgebuild.action import ActionKey, ActionResult, Finding, Outcome, Reason, action_key, key_document
 from edgebuild.attempt import Attempted, attempt, crashed, failed, is_own
-from edgebuild.cache import ActionCache, Record
+from edgebuild.cache import Record
 from edgebuild.collect import check_log, collect_outputs, find, read_log
 from edgebuild.digest import PREFIX, canonical_json, digest_text
 from edgebuild.errors import EdgebuildError, StepError
@@ -24,59 +24,13 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from edgebuild.action import Action, Artifact
-    from edgebuild.journal import Journal
-    from edgebuild.memo import Memo
-    from edgebuild.worker import Workers
+    from edgebuild.context import Context
 
 LAID_OUT = frozenset({"in", "aux", "out", "tmp"})
 """What of a resumable action's directory is made anew for every attempt."""
 
 TOOLS_FILE = "tools.json"
 """Rendered file (below ``aux/``) that perform fills with the identities of the action's tools."""
-
-
-class Listener(Protocol):
-    """Whoever shows progress."""
-
-    def started(self, action: Action) -> None:
-        """A process is about to start."""
-
-    def progressed(self, action: Action, text: str) -> None:
-        """The step said how far it is."""
-
-    def finished(self, result: ActionResult) -> None:
-        """The action ended, one way or another."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Context:
-    """What every action of a run shares.
-
-    Attributes:
-        cache: Records and content.
-        memo: Remembered digests of the user's files.
-        journal: Last keys in this workspace.
-        identities: Identity of every tool the plan names.
-        environ: The caller's environment; only declared variables reach a step.
-        machine: Processor identity.
-        folder: ``.edgebuild/<name>`` in the workspace.
-        workspace: The manifest's folder.
-        listener: Whoever shows progress.
-        force: Ids of actions to run although a result is there.
-        workers: What may serve edgebuild's own steps in place of plain processes.
-    """
-
-    cache: ActionCache
-    memo: Memo
-    journal: Journal
-    identities: Mapping[str, str]
-    environ: Mapping[str, str]
-    machine: str
-    folder: Path
-    workspace: Path
-    listener: Listener
-    force: frozenset[str] = field(default_factory=frozenset)
-    workers: Workers | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -119,7 +73,7 @@ def find_result(action: Action, prepared: Prepared, context: Context) -> ActionR
 def explain(action: Action, prepared: Prepared, context: Context) -> tuple[Reason, ...]:
     """Return what differs from the action's last success in this workspace."""
     last = context.journal.last(action.id)
-    record = context.cache.peek(last) if last else None
+    record = context.cache.known(last) if last else None
     if last and record is None:
         return (Reason(kind="output", what="the result of its last run is gone from the store"),)
     return reasons(

@@ -150,6 +150,7 @@ def _action(view: ActionView) -> dict[str, Any]:
         "id": view.id,
         "targets": list(view.targets),
         "outcome": str(result.outcome),
+        "key": result.key,
         "seconds": round(result.seconds, 3),
         "message": result.message,
         "log": result.log,

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from edgebuild.context import Context
 from edgebuild.errors import ManifestError, Problem, ToolchainMissingError, UsageError
 from edgebuild.identity import YOLO_EXTRA, own_identities
 from edgebuild.journal import Journal
@@ -14,7 +15,6 @@ from edgebuild.leases import LeasedCache
 from edgebuild.load import load_manifest
 from edgebuild.machine import this_family, this_processor
 from edgebuild.memo import Memo
-from edgebuild.perform import Context
 from edgebuild.plan import make_plan
 from edgebuild.probe import Probed, identity, probe_tool
 from edgebuild.toolchain import Toolchain, load_toolchain
@@ -22,8 +22,8 @@ from edgebuild.toolchain import Toolchain, load_toolchain
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
+    from edgebuild.context import Listener
     from edgebuild.manifest import Manifest
-    from edgebuild.perform import Listener
     from edgebuild.plan import Plan, TargetPlan
     from edgebuild.remote_tier import RemoteTier
     from edgebuild.store import Store

@@ -16,9 +16,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from edgebuild.action import ActionResult, Artifact
+    from edgebuild.context import Context
     from edgebuild.digest import Digest
     from edgebuild.manifest import Dataset
-    from edgebuild.perform import Context
     from edgebuild.session import Session
 
 

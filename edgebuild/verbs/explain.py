@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+from edgebuild.action import ActionKey
+from edgebuild.errors import UsageError
 from edgebuild.forecast import forecast
 from edgebuild.selection import select
 from edgebuild.session import Session, Silence, open_session
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from edgebuild.action import Reason
 
@@ -25,6 +28,38 @@ class ExplainOptions:
     overrides: tuple[str, ...]
     templates: tuple[str, ...]
     json: bool
+    against: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class OtherRun:
+    """The keys of another run, in the place of this workspace's own last ones."""
+
+    keys: Mapping[str, str]
+
+    def last(self, action: str) -> ActionKey | None:
+        """Return the key that the action had in the other run."""
+        key = self.keys.get(action)
+        return ActionKey(key) if key else None
+
+    def note(self, action: str, key: ActionKey) -> None:
+        """Note nothing: a look at another run changes nothing."""
+
+
+def read_run(path: str) -> OtherRun:
+    """Read the keys of a run from its ``report.json``, or from what ``run --json`` printed.
+
+    Raises:
+        UsageError: It is no such document.
+    """
+    try:
+        document = json.loads(Path(path).read_text(encoding="utf-8"))
+        return OtherRun(keys={row["id"]: row["key"] for row in document["actions"] if row["key"]})
+    except OSError as error:
+        raise UsageError(f"--against {path}: {error.strerror}") from error
+    except (ValueError, KeyError, TypeError) as error:
+        hint = "give the report.json of a run, or the output of `edgebuild run --json`"
+        raise UsageError(f"--against {path}: this is no run", hint=hint) from error
 
 
 def explain(options: ExplainOptions) -> int:
@@ -33,7 +68,10 @@ def explain(options: ExplainOptions) -> int:
     chosen = select(session.plan, options.words)
     wanted = set(chosen.actions)
     actions = [action for action in session.plan.actions if action.id in wanted]
-    found = forecast(actions, session.context(Silence()))
+    context = session.context(Silence())
+    if options.against:
+        context = replace(context, journal=read_run(options.against))
+    found = forecast(actions, context)
     shown = [found[action.id] for action in actions if action.id in chosen.asked]
     if options.json:
         rows = [{"id": f.id, "state": f.state, "why": [_row(session, f.id, r) for r in f.why]} for f in shown]

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from edgebuild.action import Action, ActionResult
-    from edgebuild.perform import Context
+    from edgebuild.context import Context
     from edgebuild.remote_tier import RemoteTier
     from edgebuild.results import RunResult
     from edgebuild.selection import Selection

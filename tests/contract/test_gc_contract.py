@@ -19,6 +19,7 @@ from edgebuild.cache import ActionCache
 from edgebuild.cache_collect import Order, collect
 from edgebuild.cache_files import AT_ONCE, Door
 from edgebuild.cache_scan import scan_blobs, scan_records
+from edgebuild.context import Context
 from edgebuild.digest import Digest, digest_bytes, digest_text
 from edgebuild.engine import run_actions
 from edgebuild.errors import StoreError
@@ -26,7 +27,6 @@ from edgebuild.gc import EVERYTHING, Limits
 from edgebuild.journal import Journal
 from edgebuild.leases import LeasedCache, live_leases
 from edgebuild.memo import Memo
-from edgebuild.perform import Context
 from edgebuild.removal import PATIENCE, alone, announced
 from edgebuild.store import Store
 from edgebuild.uses import note_run

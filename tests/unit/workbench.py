@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 from edgebuild.action import Action, ActionInput, FileInput, Output, TreeInput
 from edgebuild.cache import ActionCache
+from edgebuild.context import Context
 from edgebuild.journal import Journal
 from edgebuild.memo import Memo
-from edgebuild.perform import Context
 from edgebuild.store import Store
 
 if TYPE_CHECKING:
