@@ -97,6 +97,7 @@ class RemoteTier:
         self._give_up = give_up
         self._stripes = [threading.Lock() for _ in range(STRIPES)]
         self._absent: set[str] = set()
+        self._hit: set[ActionKey] = set()
         self._sender = Sender(remote, store, ledger)
         self._uploads = Uploads(self._upload)
 
@@ -117,7 +118,10 @@ class RemoteTier:
             record = None
         if record is None:
             self._absent.add(key)
-        self._ledger.count(records_hit=record is not None, records_missed=record is None)
+            self._ledger.count(records_missed=1)
+        elif key not in self._hit:  # equal actions ask for the same key
+            self._hit.add(key)
+            self._ledger.count(records_hit=1)
         return record
 
     def fetch_blob(self, digest: Digest, size: int) -> bool:

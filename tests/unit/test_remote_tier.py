@@ -82,7 +82,8 @@ def test_what_one_machine_made_another_has_as_it_was(server: Faults, here: Store
     sent = upload(there, server, record).summary()
     assert (sent.records_up, sent.blobs_up, sent.bytes_up, sent.dropped) == (1, 3, 11, 0)
     reader = tier(here, server, "read")
-    assert reader.fetch_record(KEY) == record
+    for _ in range(2):  # equal actions; it counts once
+        assert reader.fetch_record(KEY) == record
     assert reader.summary().blobs_down == 0  # only what is used
     assert all(reader.fetch_artifact(artifact) for artifact in record.artifacts)
     assert all(here.has_artifact(artifact) for artifact in record.artifacts)
