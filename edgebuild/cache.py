@@ -124,6 +124,10 @@ class ActionCache:
             StoreError: The disk is full or the store cannot be written.
         """
         self._write(record)
+        self.share(record, action_id, repeatable=repeatable)
+
+    def share(self, record: Record, action_id: str, *, repeatable: bool) -> None:
+        """Offer a result elsewhere: one made here, or one from before there was anybody to share with."""
         if self.elsewhere is not None:
             self.elsewhere.offer(record, action_id, repeatable=repeatable)
 

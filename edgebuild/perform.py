@@ -59,6 +59,7 @@ def find_result(action: Action, prepared: Prepared, context: Context) -> ActionR
     record = context.cache.lookup(prepared.key)
     if record is None:
         return None
+    context.cache.share(record, action.id, repeatable=not action.machine)
     current = context.journal.last(action.id) == prepared.key
     return ActionResult(
         id=action.id,

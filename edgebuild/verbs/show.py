@@ -98,7 +98,8 @@ def _print_one(one: Ended, *, explain: bool) -> None:
                 print(
                     "\n".join(reason_lines(one.session, view.id, str(view.result.outcome), view.result.why))
                 )
-    if result.exit_code or count(result, Outcome.RAN) or count(result, Outcome.CACHED):
+    told = result.exit_code or count(result, Outcome.RAN) or count(result, Outcome.CACHED)
+    if result.targets and told:
         from rich.console import Console  # noqa: PLC0415 - a run with nothing to do prints three lines
 
         from edgebuild.report_terminal import terminal_table  # noqa: PLC0415
