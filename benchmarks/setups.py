@@ -67,18 +67,19 @@ class Fleet:
             subprocess.run([program, *words], cwd=root, env=env, check=True)
         return Command(name="DVC", argv=[program, "repro"], cwd=root, env=env, rounds=3)
 
-    def plain(self) -> Command:
+    def plain(self, python: str = "") -> Command:
         """Return the same commands and nothing else, two at once, one level of the graph after another."""
-        root = self._peer("plain")
+        root = self._peer("plain-python" if python else "plain")
         levels: dict[int, list[str]] = {}
         level_of: dict[str, int] = {}
         for row in dag.rows(self.models, self.targets):
             level = 1 + max((level_of.get(path, 0) for path in row[1]), default=0)
             level_of |= dict.fromkeys(row[2], level)
-            levels.setdefault(level, []).append(" ".join(dag.command(row)[1:]))
+            levels.setdefault(level, []).append(" ".join(dag.command(row, python)[1:]))
         for level, lines in levels.items():
             (root / f"level{level}").write_text("\n".join(lines) + "\n", encoding="utf-8")
-        script = " && ".join(f"xargs -P 2 -L 1 sh <level{level}" for level in sorted(levels))
+        program = python or "sh"
+        script = " && ".join(f"xargs -P 2 -L 1 {program} <level{level}" for level in sorted(levels))
         return Command(name="plain", argv=["sh", "-c", script], cwd=root, env=environment(root))
 
     def clean(self, root: Path) -> None:
@@ -92,7 +93,8 @@ class Fleet:
     def _peer(self, name: str) -> Path:
         root = fresh(self.work / f"{name}-{self.models}x{self.targets}")
         write_fleet(root, self.models, self.targets)
-        shutil.copyfile(PEERS / "body.sh", root / "body.sh")
+        for body in ("body.sh", "body.py"):
+            shutil.copyfile(PEERS / body, root / body)
         self.clean(root)
         return root
 

@@ -2,7 +2,8 @@
 
 Keys, scratch directories, checks, store, records and reports are the real ones; only the process that an
 action starts is ``peers/body.sh``. So a genuine ``edgebuild run`` afterwards finds everything current.
-With ``BENCH_BODY=inside`` not even that process is started, which makes a large fleet quicker to set up.
+With ``BENCH_BODY=python`` it is ``peers/body.py``; with ``BENCH_BODY=inside`` no process is started at all, which
+makes a large fleet quicker to set up.
 
     python benchmarks/trivial_run.py run m00.yaml -j 2
 """
@@ -22,7 +23,7 @@ from edgebuild.execute import Execution
 if TYPE_CHECKING:
     from edgebuild.action import Action
 
-BODY = str(Path(__file__).resolve().parent / "peers" / "body.sh")
+PEERS = Path(__file__).resolve().parent / "peers"
 
 _REAL = attempt._start  # noqa: SLF001 - the one place where an action's process begins
 
@@ -32,7 +33,9 @@ def trivial(action: Action) -> Action:
     first = action.inputs[0]
     source = f"in/{first.role}/{getattr(first, 'name', '')}"
     outputs = [f"out/{output.path}" for output in action.outputs]
-    return replace(action, argv=("sh", BODY, action.id, source, *outputs))
+    python = os.environ.get("BENCH_BODY") == "python"
+    body = ("python", str(PEERS / "body.py")) if python else ("sh", str(PEERS / "body.sh"))
+    return replace(action, argv=(*body, action.id, source, *outputs))
 
 
 def _start(action: Action, scratch: Path, *rest: Any) -> Any:
@@ -48,6 +51,6 @@ def _start(action: Action, scratch: Path, *rest: Any) -> Any:
 
 
 if __name__ == "__main__":
-    attempt._start = _start  # noqa: SLF001
+    setattr(attempt, "_start", _start)  # noqa: B010 - type checkers would want all of its parameters
     os.environ["EDGEBUILD_WORKER"] = "off"  # it would load packages for steps that never run
     sys.exit(main())

@@ -27,10 +27,16 @@ def rows(models: int, targets: int) -> list[tuple[str, list[str], list[str]]]:
     return found
 
 
-def command(row: tuple[str, list[str], list[str]]) -> list[str]:
-    """Return the command of a row: the same body that edgebuild's actions get."""
+def command(row: tuple[str, list[str], list[str]], python: str = "") -> list[str]:
+    """Return the command of a row: the same body that edgebuild's actions get.
+
+    Args:
+        row: One of :func:`rows`.
+        python: An interpreter, for the body in Python.
+    """
     name, inputs, outputs = row
-    return ["sh", "body.sh", name.partition("/")[2], inputs[0], *outputs]
+    body = [python, "body.py"] if python else ["sh", "body.sh"]
+    return [*body, name.partition("/")[2], inputs[0], *outputs]
 
 
 def _target(name: str, target: str, onnx: str, info: str) -> list[tuple[str, list[str], list[str]]]:

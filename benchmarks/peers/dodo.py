@@ -24,4 +24,5 @@ DOIT_CONFIG = {
 def task_build() -> Iterator[dict[str, Any]]:
     """Yield one task per action."""
     for row in rows(int(os.environ["BENCH_MODELS"]), int(os.environ["BENCH_TARGETS"])):
-        yield {"name": row[0], "actions": [command(row)], "file_dep": row[1], "targets": row[2]}
+        body = command(row, os.environ.get("BENCH_PYTHON", ""))
+        yield {"name": row[0], "actions": [body], "file_dep": row[1], "targets": row[2]}
