@@ -2,8 +2,8 @@
 
 Keys, scratch directories, checks, store, records and reports are the real ones; only the process that an
 action starts is ``peers/body.sh``. So a genuine ``edgebuild run`` afterwards finds everything current.
-With ``BENCH_BODY=python`` it is ``peers/body.py``; with ``BENCH_BODY=inside`` no process is started at all, which
-makes a large fleet quicker to set up.
+``BENCH_BODY=python`` makes it ``peers/body.py``; with ``BENCH_BODY=inside`` no process starts at all, which
+sets up a large fleet more quickly.
 
     python benchmarks/trivial_run.py run m00.yaml -j 2
 """
