@@ -170,13 +170,15 @@ def _remote(options: RunOptions) -> Iterator[Callable[[Store], RemoteTier | None
         opened.extend([tier] if tier else [])
         return tier
 
-    yield open_it
-    for tier in opened:
-        summary = tier.close()
-        for action_id, finding in summary.findings:
-            _warn(f"{action_id}: {finding.message}")
-        if not options.quiet:
-            print(summary.line(), file=sys.stderr)
+    try:
+        yield open_it
+    finally:
+        for tier in opened:
+            summary = tier.close()
+            for _, finding in summary.findings:
+                _warn(finding.message)
+            if not options.quiet:
+                print(summary.line(), file=sys.stderr)
 
 
 def _warn(text: str) -> None:
