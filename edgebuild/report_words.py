@@ -81,9 +81,9 @@ def summary(run: RunResult) -> str:
         status: sum(target.status == status for target in run.targets)
         for status in ("passed", "rejected", "failed", "skipped")
     }
-    said = ", ".join(f"{count} {status}" for status, count in counts.items() if count)
     compared = sum(target.status == "rejected" and not target.ship for target in run.targets)
-    said += f" ({compared} of them only compared with)" if compared else ""
+    notes = {"rejected": f" ({compared} only compared with)" if compared else ""}
+    said = ", ".join(f"{count} {status}{notes.get(status, '')}" for status, count in counts.items() if count)
     return f"{plural(len(run.targets), 'target')}: {said}" if said else "no targets"
 
 
