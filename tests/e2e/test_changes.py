@@ -163,9 +163,9 @@ def _settle(w: Workspace, *words: str) -> None:
 
 
 def test_another_installation_that_a_variable_names_is_noticed(built: Workspace, tmp_path: Path) -> None:
-    _settle(built)
     (tmp_path / "newer").mkdir()
     (tmp_path / "newer" / "version.txt").write_text("version=1.4.0\n", encoding="utf-8")
+    _settle(built)
     ran = built.run(variables={"SHELLY_HOME": str(tmp_path / "newer")})
     assert ran.ran == {"chip/compile", "chip/package"}
 
