@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from edgebuild.steps._dataset import read_dataset
 from edgebuild.steps._protocol import Protocol, Scores, check_model, images_digest, validate
 from edgebuild.steps._runtime import fixed_batch, open_artifact
-from edgebuild.steps._step import read_json, run_step, write_json
+from edgebuild.steps._step import fail, read_json, run_step, write_json
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -42,8 +42,11 @@ def main(argv: Sequence[str]) -> None:
     scores = validate(
         artifact, protocol, dataset, options.validation, end2end=bool(info.get("end2end", False))
     )
-    for file in scores.ignored:
-        print(f"warning: {file}: not used, the image or its label file is damaged")
+    if scores.ignored:
+        # A score over fewer images than the dataset holds would compare with nothing.
+        named = ", ".join(scores.ignored[:5]) + (", ..." if len(scores.ignored) > 5 else "")
+        what = f"{len(scores.ignored)} validation images cannot be used, or their labels cannot: {named}"
+        fail(what, hint="`edgebuild check` says what is wrong with each")
     digest = images_digest(options.validation)
     write_json(options.metrics, _document(options.evidence, protocol, scores, digest))
     write_npz(options.golden, golden_arrays(scores.first, artifact(scores.first)))

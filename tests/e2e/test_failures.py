@@ -134,13 +134,15 @@ def test_an_image_that_cannot_be_read(built: Workspace) -> None:
     _nothing_is_lost(built)
 
 
-def test_a_label_that_validation_cannot_use_is_a_finding(built: Workspace) -> None:
+def test_a_label_out_of_range_ends_the_validation_instead_of_shrinking_it(built: Workspace) -> None:
     label = built.folder / "data/labels/val/002.txt"
+    whole = label.read_bytes()
     label.write_text("5 0.5 0.5 0.5 0.5\n", encoding="utf-8")
-    (finding,) = built.run("fp32").target("fp32")["findings"]
-    assert finding["level"] == "warning"
-    assert "val/002.bmp: not used" in finding["message"]
-    assert "val/002.bmp: not used" in (built.folder / "build/shelf/report.md").read_text(encoding="utf-8")
+    ran = built.run("fp32/validate")
+    assert ran.code == 3
+    _failed(ran, "fp32/validate", "1 validation images cannot be used", "val/002.bmp")
+    label.write_bytes(whole)
+    _nothing_is_lost(built)
 
 
 def test_a_file_of_the_cache_that_was_damaged_is_made_again(built: Workspace) -> None:

@@ -142,7 +142,7 @@ def listing(root: Path) -> set[str]:
 
 @pytest.mark.yolo
 @pytest.mark.slow
-def test_damaged_inputs_are_counted_and_never_rewritten(
+def test_damaged_inputs_end_the_step_and_are_never_rewritten(
     tmp_path: Path, run_step: Callable[..., subprocess.CompletedProcess[str]]
 ) -> None:
     import cv2
@@ -158,10 +158,10 @@ def test_damaged_inputs_are_counted_and_never_rewritten(
 
     result = run_step("evaluate", *evaluate_arguments(info), cwd=tmp_path)
 
-    assert result.returncode == 0, result.stderr
-    document = json.loads((tmp_path / "out/metrics.json").read_text(encoding="utf-8"))
-    assert (document["protocol"]["images"], document["protocol"]["ignored"]) == (10, 1)
-    assert "03.png: not used" in result.stdout
+    assert result.returncode == 3
+    assert "1 validation images cannot be used" in result.stderr
+    assert "03.png" in result.stderr
+    assert not (tmp_path / "out/metrics.json").exists()
     assert (tmp_path / "origin/validation/images/val/odd.jpg").read_bytes() == odd
 
 
