@@ -95,8 +95,8 @@ HEAD = "| what | bar | measured | met | medians |\n|---|---|---|---|---|"
 def at_most(what: str, limit: float, measured: Sample, against: Sample, names: tuple[str, str]) -> Row:
     """Return the row of a ratio of wall times that may be at most so large."""
     ratio = measured.median / against.median
-    bar = f"{limit:g}x" if limit >= 0.05 else f"1/{1 / limit:.0f}"
-    shown = f"{ratio:.2f}x" if limit >= 0.05 else f"1/{1 / ratio:.0f}"
+    bar = f"{limit:g}x" if limit >= 0.1 else f"1/{1 / limit:.0f}"
+    shown = f"{ratio:.2f}x" if limit >= 0.1 else f"1/{1 / ratio:.0f}"
     medians = f"{names[0]} {measured}, {names[1]} {against}"
     return Row(what=what, limit=f"at most {bar}", measured=shown, met=ratio <= limit, medians=medians)
 
