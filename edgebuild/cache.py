@@ -10,7 +10,7 @@ import contextlib
 import json
 import os
 import secrets
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -34,6 +34,7 @@ class Record:
         findings: What the toolchain's log rules found.
         document: The key document, for explanations.
         trees: Listing per tree input, role -> rows of (relative path, digest), for explanations.
+        texts: Rendered files, path -> text, for explanations.
         seconds: How long it took when it ran.
     """
 
@@ -43,6 +44,7 @@ class Record:
     document: Mapping[str, Any]
     trees: Mapping[str, tuple[tuple[str, str], ...]]
     seconds: float
+    texts: Mapping[str, str] = field(default_factory=dict)
 
 
 class Elsewhere(Protocol):
@@ -164,6 +166,7 @@ def spell_record(record: Record) -> bytes:
         "document": record.document,
         "trees": {role: list(rows) for role, rows in record.trees.items()},
         "seconds": round(record.seconds, 3),
+        "texts": dict(record.texts),
     }
     text = canonical_json(body)
     # The record's own digest: one flipped bit anywhere in it and it is not believed.
@@ -186,6 +189,7 @@ def parse_record(data: bytes, key: ActionKey) -> Record | None:
             document=row["document"],
             trees={role: tuple((n, d) for n, d in rows) for role, rows in row["trees"].items()},
             seconds=row["seconds"],
+            texts=row.get("texts", {}),
         )
     except (ValueError, KeyError, TypeError):
         return None

@@ -82,6 +82,7 @@ def explain(action: Action, prepared: Prepared, context: Context) -> tuple[Reaso
         prepared.document,
         record.trees if record else {},
         prepared.inputs.trees,
+        (record.texts if record else {}, dict(action.files)),
     )
 
 
@@ -203,6 +204,7 @@ def _record(action: Action, prepared: Prepared, done: Attempted, scratch: Path, 
         findings=(*find(action.findings, text), *_other_bytes(action, prepared, artifacts, context)),
         document=prepared.document,
         trees=prepared.inputs.trees,
+        texts=dict(action.files),
         seconds=done.seconds,
     )
     context.cache.record(record, action.id, repeatable=not action.machine)

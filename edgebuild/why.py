@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import difflib
+import re
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from edgebuild.action import Reason
@@ -12,12 +15,16 @@ if TYPE_CHECKING:
 
 Rows = tuple[tuple[str, str], ...]
 
+LONGEST = 160
+"""Characters of a difference between two texts that are shown."""
+
 
 def reasons(
     old: Mapping[str, Any] | None,
     new: Mapping[str, Any],
     old_trees: Mapping[str, Rows],
     new_trees: Mapping[str, Rows],
+    texts: tuple[Mapping[str, str], Mapping[str, str]] = ({}, {}),
 ) -> tuple[Reason, ...]:
     """Return what differs between the last key document of an action and this one.
 
@@ -26,6 +33,7 @@ def reasons(
         new: The key document now.
         old_trees: File listings of the tree inputs then, by role.
         new_trees: File listings of the tree inputs now, by role.
+        texts: Texts of the rendered files, by path: then, and now.
 
     Returns:
         One reason per difference; a single ``unchanged`` when there is none.
@@ -36,7 +44,7 @@ def reasons(
         *_command(old["argv"], new["argv"]),
         *_mapping("environment", old["env"], new["env"]),
         *_inputs(old["inputs"], new["inputs"], old_trees, new_trees),
-        *_mapping("file", old["files"], new["files"], digest=True),
+        *_files(old["files"], new["files"], *texts),
         *_tools(old["tools"], new["tools"]),
         *_mapping("machine", {"processor": old["machine"]}, {"processor": new["machine"]}),
         *_rest(old, new),
@@ -127,6 +135,38 @@ def _tools(old: Mapping[str, str], new: Mapping[str, str]) -> Iterator[Reason]:
                 old=short(before) if code else before,
                 new=short(after) if code else after,
             )
+
+
+def _files(
+    old: Mapping[str, str], new: Mapping[str, str], old_texts: Mapping[str, str], new_texts: Mapping[str, str]
+) -> Iterator[Reason]:
+    """Compare rendered files: the lines that differ where both texts are known, else their digests."""
+    for reason in _mapping("file", old, new, digest=True):
+        before, after = old_texts.get(reason.what), new_texts.get(reason.what)
+        if before is None or after is None:
+            yield reason
+            continue
+        gone, come = _difference(before, after)
+        yield replace(reason, old=gone or reason.old, new=come or reason.new)
+
+
+def _difference(old: str, new: str) -> tuple[str, str]:
+    """Return what only the old and what only the new text has, each cut to a readable length."""
+    lines = list(difflib.ndiff(_pieces(old), _pieces(new)))
+    gone, come = (
+        " ".join(line[2:].strip() for line in lines if line.startswith(sign)) for sign in ("- ", "+ ")
+    )
+    return _cut(gone), _cut(come)
+
+
+def _pieces(text: str) -> list[str]:
+    """Return the lines of a text; a document in one line is taken apart at its commas."""
+    lines = text.splitlines()
+    return lines if len(lines) > 1 else re.split(r"(?<=[,{}\[\]])", text)
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= LONGEST else f"{text[:LONGEST]} ..."
 
 
 def _mapping(

@@ -156,3 +156,22 @@ class TestInputs:
     def test_several_differences_have_several_reasons(self) -> None:
         changed = document(env={"MODE": "b"}, machine="board", argv=["atc"])
         assert {kind for kind, *_ in why(changed)} == {"environment", "machine", "option"}
+
+
+def test_a_rendered_file_is_compared_by_what_differs_in_it() -> None:
+    old, new = (
+        document(files={"gates.json": "sha256:" + "1" * 64}),
+        document(files={"gates.json": "sha256:" + "2" * 64}),
+    )
+    texts = (
+        {"gates.json": '[{"limit":60.0,"metric":"size_mb"}]'},
+        {"gates.json": '[{"limit":90.0,"metric":"size_mb"}]'},
+    )
+    (found,) = reasons(old, new, {}, {}, texts)
+    assert (found.kind, found.what) == ("file", "gates.json")
+    assert (found.old, found.new) == ('"limit":60.0,', '"limit":90.0,')
+    lines = ({"gates.json": "a: 1\nb: 2\n"}, {"gates.json": "a: 1\nb: 3\nc: 4\n"})
+    (found,) = reasons(old, new, {}, {}, lines)
+    assert (found.old, found.new) == ("b: 2", "b: 3 c: 4")
+    (found,) = reasons(old, new, {}, {})
+    assert (found.old, found.new) == ("1" * 12, "2" * 12)
