@@ -71,6 +71,7 @@ class ActionCache:
     def __init__(self, store: Store) -> None:
         self.store = store
         self.elsewhere: Elsewhere | None = None
+        self._came: set[ActionKey] = set()
 
     def connect(self, elsewhere: Elsewhere) -> None:
         """Ask other machines for what is not here."""
@@ -89,8 +90,10 @@ class ActionCache:
         if self.elsewhere is None:
             return None
         found = self.elsewhere.fetch_record(key)
-        if found is not None and found != record:
-            self._write(found)
+        if found is not None:
+            self._came.add(key)
+            if found != record:
+                self._write(found)
         return found
 
     def peek(self, key: ActionKey) -> Record | None:
@@ -126,11 +129,12 @@ class ActionCache:
             StoreError: The disk is full or the store cannot be written.
         """
         self._write(record)
+        self._came.discard(record.key)
         self.share(record, action_id, repeatable=repeatable)
 
     def share(self, record: Record, action_id: str, *, repeatable: bool) -> None:
         """Offer a result elsewhere: one made here, or one from before there was anybody to share with."""
-        if self.elsewhere is not None:
+        if self.elsewhere is not None and record.key not in self._came:
             self.elsewhere.offer(record, action_id, repeatable=repeatable)
 
     def _write(self, record: Record) -> None:

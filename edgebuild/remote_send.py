@@ -46,6 +46,7 @@ class Sender:
     def replace_blob(self, digest: Digest) -> None:
         """Take note that the remote's blob of this name is not what it should be."""
         self._damaged.add(digest)
+        self._there.discard(digest)  # it was seen there, but not looked into
 
     def send(self, offer: Offer) -> bool:
         """Upload what the remote lacks of a result; False: its blobs are not here any more.
@@ -84,6 +85,7 @@ class Sender:
                 if not self._store.has(digest, size):
                     return False
                 self._remote.put_blob(digest, self._store.blob(digest))
+                self._damaged.discard(digest)
                 self._ledger.count(blobs_up=1, bytes_up=size)
             self._there.add(digest)
         return True

@@ -139,7 +139,7 @@ def test_another_result_for_the_same_key_is_a_finding_and_not_uploaded(
     first = built
     ran = run(first, fresh_remote, *CHANGE, mode="read-write")
     assert ran.code == 0, ran.done.err
-    assert said(ran, fresh_remote)["results"] == len(ran.ran) > 0
+    assert said(ran, fresh_remote)["results"] >= len(ran.ran) > 0  # what was there before is shared as well
     assert fresh_remote.files is not None
     before = {path: path.read_bytes() for path in (fresh_remote.files / "ac").iterdir()}
     other = first.copy(tmp_path / "other")
@@ -176,7 +176,7 @@ def test_wrong_and_right_credentials(built: Workspace, server: Remote) -> None:
     assert "credentials" in wrong.done.err
     right = replace(server, url=secret.replace("://", f"://{USER}:{PASSWORD}@"))
     ran = run(built, right, "--set", "targets.chip.options.level=7", mode="read-write")
-    assert said(ran, right)["results"] == len(ran.ran) > 0
+    assert said(ran, right)["results"] >= len(ran.ran) > 0
     assert PASSWORD not in ran.done.out + ran.done.err
 
 

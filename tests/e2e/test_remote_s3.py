@@ -36,7 +36,7 @@ def test_what_one_checkout_made_the_other_has(built: Workspace, server: Remote, 
     ran = run(built, server, *CHANGE, mode="read-write")
     assert ran.code == 0, ran.done.err
     assert "chip/compile" in ran.ran
-    assert said(ran, server)["results"] == len(ran.ran)
+    assert said(ran, server)["results"] >= len(ran.ran)  # what was there before is shared as well
     read = run(other, server, *CHANGE)
     assert read.code == 0, read.done.err
     assert read.ran == set()

@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 def test_only_what_works_inside_is_killed(tmp_path: Path) -> None:
     for name in ("mine/deep", "mine-too"):
         (tmp_path / name).mkdir(parents=True)
-    inside = subprocess.Popen(["sh", "-c", "trap '' TERM; sh -c 'echo $$ > pid; exec sleep 60' & wait"],
-                              cwd=tmp_path / "mine" / "deep")  # fmt: skip
+    script = "trap '' TERM; sh -c 'echo $$ > pid; exec sleep 60' & exec sleep 61"
+    inside = subprocess.Popen(["sh", "-c", script], cwd=tmp_path / "mine" / "deep")
     beside = subprocess.Popen(["sleep", "60"], cwd=tmp_path / "mine-too")
     child = read_pid(tmp_path / "mine" / "deep" / "pid")
     assert kill_inside(tmp_path / "mine") >= 2

@@ -52,7 +52,7 @@ def test_a_picture_is_stored_once(tmp_path: Path) -> None:
 
 def test_lost_and_new_objects_are_counted(tmp_path: Path) -> None:
     strip = str(pictures(sample_run(tmp_path)))
-    assert "1 found · 2 lost" in strip
+    assert "9 found · 1 lost · 1 new" in strip
     assert "lost: float found" in strip
 
 
