@@ -160,7 +160,7 @@ def _help(work: Path) -> Row:
         ]
     )
     return at_most(
-        "`edgebuild --help` / `python -c pass`", 3, found["--help"], found["pass"], ("--help", "pass")
+        "help of the command line / `python -c pass`", 3, found["--help"], found["pass"], ("--help", "pass")
     )
 
 
