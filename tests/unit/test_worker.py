@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -413,7 +414,10 @@ class TestPerform:
         result = perform(self.action(), {}, replace(bench.context(), workers=workers))
         assert result.outcome is Outcome.RAN, result.message
         log = (bench.workspace / result.log).read_text(encoding="utf-8")
-        assert "# not in a worker after all (the worker is gone)" in log
+        # Whether the worker says why before it is gone is a matter of timing.
+        assert re.search(
+            r"^# not in a worker after all \((the worker is gone|.*'absent')\): a process", log, re.MULTILINE
+        )
 
     def test_a_step_that_was_begun_starts_over_in_a_clean_directory(
         self, bench: Workbench, monkeypatch: pytest.MonkeyPatch
