@@ -99,7 +99,7 @@ def parse(text: str, *, file: str, any_keys: bool = False) -> tuple[Node, list[P
         ManifestError: The text is no YAML document, so that there is no tree.
     """
     _refuse_characters(text, file=file)
-    builder = _Builder(file=file, any_keys=any_keys)
+    builder = _Builder(file=file, any_keys=any_keys, lines=len(re.split(r"\r\n|\r|\n", text)))
     try:
         node = builder.document(yaml.parse(text, Loader=_LOADER))
     except yaml.MarkedYAMLError as error:
@@ -121,10 +121,11 @@ class _Stop(Exception):  # noqa: N818 - it only unwinds; the problem is already 
 class _Builder:
     """Builds nodes from the parser's events: the only view that shows duplicate keys, tags and aliases."""
 
-    def __init__(self, *, file: str, any_keys: bool) -> None:
+    def __init__(self, *, file: str, any_keys: bool, lines: int) -> None:
         self.problems: list[Problem] = []
         self._file = file
         self._any_keys = any_keys
+        self._lines = lines
         self._anchors: dict[str, tuple[Node | None, int]] = {}
         self._count = 0
         self._events: Iterator[Any] = iter(())
@@ -233,6 +234,8 @@ class _Builder:
 
     def _place(self, event: Any) -> Place:
         mark = event.start_mark
+        if mark.line >= self._lines:  # an absent value after the last line
+            return Place(file=self._file, line=self._lines, column=1)
         return Place(file=self._file, line=mark.line + 1, column=mark.column + 1)
 
     def _add(self, event: Any, message: str, *, hint: str = "") -> None:

@@ -55,6 +55,8 @@ PACKAGES = {
 }
 """What to install for a kind of address, where its name does not say so."""
 
+MEMORY = threading.RLock()
+
 OBJECT_STORES = frozenset({"s3", "s3a", "gs", "gcs", "az", "abfs", "abfss", "oci", "oss"})
 
 OWN_DISK = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM})
@@ -67,6 +69,8 @@ class FsspecRemote:
         self._url = url
         self._kind = url.partition("://")[0].lower()
         self._timeout = timeout
+        # fsspec's filesystem in memory is one dictionary for the process, and moves in two steps.
+        self._turn = MEMORY if url.startswith("memory:") else contextlib.nullcontext()
         self._give_up = give_up
         self._mine = threading.local()
         _require(self._kind, url)
@@ -97,7 +101,7 @@ class FsspecRemote:
     def get_blob(self, digest: Digest, to: Path, *, size: int) -> bool:
         """Write a blob to a new file, and check it."""
         try:
-            with _asked(own=to):
+            with _asked(own=to), self._turn:
                 fs, base = self._open()
                 watch = _Watch(
                     Receiver(blob_name(digest), size, timeout=self._timeout, give_up=self._give_up)
@@ -119,7 +123,7 @@ class FsspecRemote:
         self._put(blob_name(digest), lambda fs, place: fs.put_file(str(path), place), size)
 
     def _put(self, name: str, write: Callable[[Any, str], object], size: int) -> None:
-        with _asked():
+        with _asked(), self._turn:
             fs, base = self._open()
             place = f"{base}/{name}"
             if self._kind in OBJECT_STORES:
