@@ -12,7 +12,7 @@ from edgebuild.own_step import Ref
 from edgebuild.results import ActionView, RunResult, Status, TargetResult
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
     from pathlib import Path
 
     from edgebuild.action import ActionResult, Artifact
@@ -208,6 +208,11 @@ def _exit_code(results: Mapping[str, ActionResult], targets: list[TargetResult])
     # A target that is only compared with may miss what it likes: nothing of it ships.
     if any(target.status == "rejected" and target.ship for target in targets):
         codes.add(4)
+    return worst(codes)
+
+
+def worst(codes: Collection[int]) -> int:
+    """Return the worst of several exit codes, 0 when all is well."""
     return next((code for code in SEVERITY if code in codes), 0)
 
 

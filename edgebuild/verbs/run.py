@@ -17,7 +17,7 @@ from edgebuild.console import open_display
 from edgebuild.engine import run_actions
 from edgebuild.errors import LostError
 from edgebuild.idle import remember
-from edgebuild.outcome import SEVERITY, forget_lost, materialise, run_result
+from edgebuild.outcome import forget_lost, materialise, run_result, worst
 from edgebuild.selection import own_targets, select
 from edgebuild.session import Session, open_session
 from edgebuild.uses import note_run
@@ -153,7 +153,7 @@ def _one(
         written = [*reports, *(path for paths in placed.values() for path in paths.values())]
         files = watched_files(session, context, results, templates=options.templates, written=written)
         seen = Watched(files=files, environ=watched_variables(session, context.environ))
-    return ended, seen, _worst(code, result.exit_code)
+    return ended, seen, worst({code, result.exit_code})
 
 
 @contextlib.contextmanager
@@ -220,10 +220,6 @@ def _nothing_to_do(result: RunResult, options: RunOptions) -> bool:
     """Whether the same command would have nothing to do next time, and would say the same."""
     outcomes = {view.result.outcome for view in result.actions if view.result}
     return outcomes <= {Outcome.CURRENT} and not (result.exit_code or options.force or options.explain)
-
-
-def _worst(*codes: int) -> int:
-    return next((code for code in SEVERITY if code in codes), 0)
 
 
 @contextlib.contextmanager

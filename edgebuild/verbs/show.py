@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from edgebuild.action import Outcome
-from edgebuild.outcome import SEVERITY
+from edgebuild.outcome import worst
 from edgebuild.results import SCHEMA, RunResult, count, run_document
 
 if TYPE_CHECKING:
@@ -82,9 +82,8 @@ def _document(ended: Sequence[Ended]) -> str:
         run_document(one.result) | {"report": [os.path.relpath(path) for path in one.reports]}
         for one in ended
     ]
-    codes = {row["exit_code"] for row in rows}
-    worst = next((code for code in SEVERITY if code in codes), 0)
-    whole = rows[0] if len(rows) == 1 else {"schema": SCHEMA, "exit_code": worst, "runs": rows}
+    code = worst({row["exit_code"] for row in rows})
+    whole = rows[0] if len(rows) == 1 else {"schema": SCHEMA, "exit_code": code, "runs": rows}
     return json.dumps(whole, indent=2, ensure_ascii=False)
 
 
