@@ -8,10 +8,11 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from typing import TYPE_CHECKING
 
 from edgebuild import __version__
-from edgebuild.cli_parts import Verbs, add_verb, number
+from edgebuild.cli_parts import Verbs, add_verb, formatter, number
+
+TYPE_CHECKING = False  # what type checkers take for true: importing typing costs more than this module
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -74,7 +75,7 @@ def _parser(words: Sequence[str] | None = None) -> argparse.ArgumentParser:
         prog="edgebuild",
         description="One manifest takes a YOLO model to checked, reproducible, per-device packages.",
         epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        formatter_class=formatter,
     )
     parser.add_argument("--version", action="version", version=f"edgebuild {__version__}")
     verbs = parser.add_subparsers(metavar="VERB", required=True)

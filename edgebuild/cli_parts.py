@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import os
+import sys
 
 Verbs = argparse._SubParsersAction  # noqa: SLF001 - argparse gives this type no public name
 
@@ -16,8 +18,18 @@ def add_verb(
         help=text,
         description=f"{text[0].upper()}{text[1:]}.",
         epilog=f"example:\n  {example}",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        formatter_class=formatter,
     )
+
+
+def formatter(prog: str) -> argparse.HelpFormatter:
+    """Return what lays help out, as wide as the terminal; argparse would load archive modules to find out."""
+    columns = os.environ.get("COLUMNS", "")
+    try:
+        width = int(columns) if columns.isdigit() else os.get_terminal_size(sys.stdout.fileno()).columns
+    except (OSError, ValueError):
+        width = 0
+    return argparse.RawDescriptionHelpFormatter(prog, width=(width or 80) - 2)
 
 
 def number(text: str, least: int = 1) -> int:
