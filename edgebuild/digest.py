@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import re
 from typing import TYPE_CHECKING, Any, NewType
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from io import FileIO
     from pathlib import Path
 
 Digest = NewType("Digest", str)
@@ -17,6 +19,8 @@ Digest = NewType("Digest", str)
 PREFIX = "sha256:"
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 CHUNK = 1 << 20
+LARGE = 1 << 25
+"""Size in bytes from which reading and hashing overlap."""
 
 
 def digest_bytes(data: bytes) -> Digest:
@@ -50,7 +54,24 @@ def digest_file(path: Path | str) -> Digest:
         OSError: The file cannot be read.
     """
     with open(path, "rb", buffering=0) as stream:  # noqa: PTH123 - a str path skips building a Path
+        if os.fstat(stream.fileno()).st_size >= LARGE:
+            return _digest_large(stream)
         return Digest(PREFIX + hashlib.file_digest(stream, "sha256").hexdigest())
+
+
+def _digest_large(stream: FileIO) -> Digest:
+    """Read the next chunk while one is hashed: reading alone would take a seventh of the time."""
+    from concurrent.futures import ThreadPoolExecutor  # noqa: PLC0415 - only for weights and the like
+
+    state = hashlib.sha256()
+    chunk, spare = bytearray(CHUNK), bytearray(CHUNK)
+    with ThreadPoolExecutor(1) as reader:
+        ahead = reader.submit(stream.readinto, chunk)
+        while count := ahead.result():
+            ahead = reader.submit(stream.readinto, spare)
+            state.update(memoryview(chunk)[:count])
+            chunk, spare = spare, chunk
+    return Digest(PREFIX + state.hexdigest())
 
 
 def canonical_json(document: Any) -> str:
