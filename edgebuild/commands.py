@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shlex
+from functools import lru_cache
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
@@ -79,8 +80,14 @@ def _replace(text: str, places: Mapping[str, str]) -> str:
 
     All in one go: what a path is replaced with may look like a scratch path itself.
     """
-    longest = sorted(filter(None, places), key=len, reverse=True)
+    pattern = _pattern(tuple(filter(None, places)))
+    return pattern.sub(lambda match: places[match.group(0)], text) if pattern else text
+
+
+@lru_cache(maxsize=64)
+def _pattern(prefixes: tuple[str, ...]) -> re.Pattern[str] | None:
+    """Return what finds the prefixes; the actions of one kind all have the same ones."""
+    longest = sorted(prefixes, key=len, reverse=True)
     if not longest:
-        return text
-    pattern = rf"(?<![\w./-])(?:{'|'.join(map(re.escape, longest))})(?=$|[/\s\"',;:])"
-    return re.sub(pattern, lambda match: places[match.group(0)], text)
+        return None
+    return re.compile(rf"(?<![\w./-])(?:{'|'.join(map(re.escape, longest))})(?=$|[/\s\"',;:])")

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).resolve().parent
 
+_BLOCKS = ("body", "orelse", "finalbody", "handlers", "cases")
+"""Where the statements of a module, a function, a class or a compound statement are."""
+
 YOLO_EXTRA = "pip install 'edgebuild[yolo]'"
 
 
@@ -113,12 +116,17 @@ def _imports(path: Path) -> tuple[str, ...]:
 
 
 def _imported(tree: ast.AST) -> Iterator[str]:
-    for node in ast.walk(tree):
+    todo = [tree]
+    while todo:
+        node = todo.pop()
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module:
             yield node.module
             yield from (f"{node.module}.{alias.name}" for alias in node.names)
+        # An import is a statement: only what holds statements is looked into, a tenth of the tree.
+        for block in _BLOCKS:
+            todo += getattr(node, block, ())
 
 
 def _names(folder: str) -> list[str]:

@@ -6,7 +6,7 @@ their templates' text. So a plan can be printed, compared and tested without run
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from edgebuild import measure
@@ -75,6 +75,13 @@ class Plan:
     targets: tuple[TargetPlan, ...]
     baseline: str
     baseline_detections: str
+    _actions: Mapping[str, Action] = field(init=False, repr=False, compare=False)
+    _targets: Mapping[str, TargetPlan] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        """Index what is looked up by name: once per action and target, a search would be quadratic."""
+        object.__setattr__(self, "_actions", {action.id: action for action in self.actions})
+        object.__setattr__(self, "_targets", {target.name: target for target in self.targets})
 
     def action(self, action_id: str) -> Action:
         """Return an action by its id.
@@ -82,10 +89,7 @@ class Plan:
         Raises:
             KeyError: There is none.
         """
-        for action in self.actions:
-            if action.id == action_id:
-                return action
-        raise KeyError(action_id)
+        return self._actions[action_id]
 
     def target(self, name: str) -> TargetPlan:
         """Return a target's plan by its name.
@@ -93,10 +97,7 @@ class Plan:
         Raises:
             KeyError: There is none.
         """
-        for target in self.targets:
-            if target.name == name:
-                return target
-        raise KeyError(name)
+        return self._targets[name]
 
 
 def make_plan(manifest: Manifest, toolchains: Mapping[str, Toolchain], *, cpu: str) -> Plan:
@@ -129,6 +130,7 @@ class _Draft:
         self._manifest = manifest
         self._cpu = cpu
         self._actions: dict[str, Action] = {}
+        self._order: dict[str, int] = {}
         self._targets: list[TargetPlan] = []
         self._pictures = ""
 
@@ -175,6 +177,7 @@ class _Draft:
         known = self._actions.get(action.id)
         if known is None:
             self._actions[action.id] = action
+            self._order[action.id] = len(self._order)
         elif known == action:
             targets = tuple(dict.fromkeys((*known.targets, *action.targets)))
             self._actions[action.id] = replace(known, targets=targets)
@@ -281,7 +284,7 @@ class _Draft:
             if action_id not in wanted:
                 wanted.add(action_id)
                 todo += self._actions[action_id].needs
-        return tuple(name for name in self._actions if name in wanted)
+        return tuple(sorted(wanted, key=self._order.__getitem__))
 
 
 def _baseline_benchmark(target: Target) -> str:

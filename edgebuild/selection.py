@@ -63,8 +63,8 @@ def select(
 
 def own_targets(plan: Plan, chosen: Selection) -> frozenset[str]:
     """Return the targets of which something is chosen that is theirs alone: they need their tools."""
-    wanted = set(chosen.actions)
-    return frozenset(t.name for t in plan.targets if any(name.startswith(f"{t.name}/") for name in wanted))
+    own = {name.partition("/")[0] for name in chosen.actions if "/" in name}
+    return frozenset(t.name for t in plan.targets if t.name in own)
 
 
 def names(plan: Plan) -> tuple[str, ...]:
