@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING, BinaryIO, Protocol
 
 from edgebuild.log import Lines
-from edgebuild.process_tree import MARKER, new_mark, signal_tree
+from edgebuild.process_tree import MARKER, adopt_orphans, end_tree, new_mark, signal_tree
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -28,6 +28,11 @@ GRACE_SECONDS = 3.0
 _live: dict[int, str] = {}
 _live_lock = threading.Lock()
 _stopping = threading.Event()
+_children: set[int] = set()
+"""What was started here and is waited for here; other children are orphans of theirs."""
+
+_starting = threading.Lock()
+"""Held from the start of a process until it is among the children."""
 
 
 class StartError(OSError):
@@ -97,6 +102,7 @@ class Server:
         """End it at once."""
         signal_tree(self._process.pid, self._mark, signal.SIGKILL)
         self._process.wait()
+        _children.discard(self._process.pid)
 
 
 def serve(argv: Sequence[str], *, cwd: Path, env: Mapping[str, str], keep: int) -> Server:
@@ -135,8 +141,10 @@ def capture(argv: Sequence[str], *, env: Mapping[str, str], timeout: float) -> C
         except subprocess.TimeoutExpired:
             late = True
         finally:
-            signal_tree(process.pid, mark, signal.SIGKILL)
+            with _starting:
+                end_tree(process.pid, mark, _children)
             process.wait()
+            _children.discard(process.pid)
         if late:
             raise TimeoutError(f"{argv[0]} did not end within {timeout:g} s")
         sink.seek(0)
@@ -184,8 +192,10 @@ def execute(  # noqa: PLR0913 - a process has this many sides
             finally:
                 # Whatever happened, nothing of it goes on: not a worker that outlived its parent, not a
                 # daemon in a session of its own. Before the wait, so that the group's number is still ours.
-                signal_tree(process.pid, mark, signal.SIGKILL)
+                with _starting:
+                    end_tree(process.pid, mark, _children)
                 exit_code = process.wait()
+                _children.discard(process.pid)
     return Execution(
         exit_code=exit_code,
         timed_out=timed_out and not _stopping.is_set(),
@@ -225,20 +235,24 @@ def _start(
     stdout: int,
     keep: tuple[int, ...] = (),
 ) -> subprocess.Popen[bytes]:
+    adopt_orphans()
     try:
-        return subprocess.Popen(  # noqa: S603 - an argv, never a shell
-            list(argv),
-            cwd=cwd,
-            env=dict(env),
-            stdin=subprocess.DEVNULL,
-            stdout=stdout,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-            pass_fds=keep,
-        )
+        with _starting:
+            process = subprocess.Popen(  # noqa: S603 - an argv, never a shell
+                list(argv),
+                cwd=cwd,
+                env=dict(env),
+                stdin=subprocess.DEVNULL,
+                stdout=stdout,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+                pass_fds=keep,
+            )
+            _children.add(process.pid)
     except (OSError, ValueError) as error:  # ValueError: a NUL character in an argument
         reason = error.strerror if isinstance(error, OSError) else str(error)
         raise StartError(f"{argv[0]!r} cannot be started: {reason}") from error
+    return process
 
 
 @contextlib.contextmanager

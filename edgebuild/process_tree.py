@@ -7,14 +7,18 @@ import os
 import secrets
 import signal
 import time
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterator
 
 MARKER = "EDGEBUILD_PROCESS"
 """Variable that marks a process tree, so that a grandchild which left the group is found as well."""
+
+_SET_CHILD_SUBREAPER = 36
+"""PR_SET_CHILD_SUBREAPER of ``linux/prctl.h``."""
 
 
 def new_mark() -> str:
@@ -39,6 +43,54 @@ def signal_tree(pid: int, mark: str, number: signal.Signals) -> None:
         if not strays or number != signal.SIGKILL:
             return
         time.sleep(0.005)
+
+
+def end_tree(pid: int, mark: str, known: Collection[int]) -> None:
+    """Kill what a process that has ended, and has not been waited for yet, left behind.
+
+    What outlives its parent becomes a child of this process (:func:`adopt_orphans`). So when every child is
+    a known one nothing was left behind, and nobody has to look into all processes of the machine, which
+    takes longer than a short command itself.
+
+    Args:
+        pid: The process, head of its group.
+        mark: Its marker.
+        known: The children that this process started itself and waits for.
+    """
+    children = _children() if adopt_orphans() else None
+    if children is not None and children <= {pid, *known}:
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(pid, signal.SIGKILL)
+        return
+    kill_tree(pid, mark)
+    for orphan in (children or set()) - {pid, *known}:
+        with contextlib.suppress(ChildProcessError):
+            os.waitpid(orphan, os.WNOHANG)
+
+
+@cache
+def adopt_orphans() -> bool:
+    """Ask the kernel to make orphans below this process its children; return whether it does."""
+    import ctypes  # noqa: PLC0415 - only where something is run
+
+    try:
+        return bool(ctypes.CDLL(None).prctl(_SET_CHILD_SUBREAPER, 1, 0, 0, 0) == 0)
+    except (OSError, AttributeError):
+        return False
+
+
+def _children() -> set[int] | None:
+    """Return the children of this process, dead ones too; None where the kernel does not list them."""
+    found: set[int] = set()
+    try:
+        for task in os.listdir("/proc/self/task"):  # noqa: PTH208 - after each process
+            with open(f"/proc/self/task/{task}/children", "rb") as stream:  # noqa: PTH123 - likewise
+                found.update(map(int, stream.read().split()))
+    except (
+        OSError
+    ):  # also a thread that ended meanwhile: its children went to another, perhaps one read before
+        return None
+    return found
 
 
 def _marked(mark: str) -> Iterator[int]:
