@@ -25,6 +25,7 @@ from edgebuild.errors import (
 )
 from edgebuild.execute import Execution, StartError, execute
 from edgebuild.log import log_tail
+from edgebuild.store import make_folder
 from edgebuild.worker import NotServedError
 
 if TYPE_CHECKING:
@@ -75,7 +76,7 @@ def attempt(  # noqa: PLR0913 - a process has this many sides
         StepError: The last attempt failed.
         ToolchainMissingError: The process cannot be started, or a package is missing.
     """
-    log.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(log.parent)
     log.write_text(f"# {action.id}\n# {shlex.join(action.argv)}\n", encoding="utf-8", errors="replace")
     for left in reversed(range(action.retries + 1)):
         lay_out()

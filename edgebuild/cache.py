@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from edgebuild.action import ActionKey, Artifact, Finding
 from edgebuild.digest import Digest, canonical_json, decode, digest_bytes, digest_text, encode
-from edgebuild.store import Store, store_error
+from edgebuild.store import Store, make_folder, store_error
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -141,7 +141,7 @@ class ActionCache:
         path = self.path(record.key)
         temporary = path.with_name(f".{secrets.token_hex(8)}")
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
+            make_folder(path.parent)
             temporary.write_bytes(spell_record(record))
             temporary.rename(path)
         except OSError as error:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from itertools import accumulate
 from typing import TYPE_CHECKING
 
 from edgebuild.action import Artifact, Finding
@@ -73,7 +74,8 @@ def _check(action: Action, output: Output, root: Path) -> None:
     what = f"{action.id}: exited 0, but its output {output.path!r}"
     path = root / output.path
     # A link anywhere on the way would let a tool hand us files that are not its own.
-    links = [p for p in (path, *path.parents) if p.is_relative_to(root) and p.is_symlink()]
+    way = accumulate(path.relative_to(root).parts, lambda folder, name: folder / name, initial=root)
+    links = [place for place in way if place.is_symlink()]
     if links:
         raise StepError(f"{what} is a symbolic link ({links[0].name})")
     if output.tree:

@@ -65,8 +65,11 @@ def held_if_free(path: Path) -> Iterator[bool]:
 
 def _acquire(path: Path, kind: int, give_up: Callable[[], bool]) -> int:
     while True:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+        try:
+            descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+        except FileNotFoundError:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            continue
         try:
             _wait(descriptor, kind, give_up)
             if _is_at(path, descriptor):

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from edgebuild.action import ActionInput, FileInput, TreeInput
 from edgebuild.digest import Digest, digest_tree
 from edgebuild.errors import StepError
+from edgebuild.store import make_folder
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -90,17 +91,17 @@ def place_inputs(
             store.materialise(artifact, folder / item.name if item.name else folder, link=link)
         else:
             for source, place in _files(item, folder):
-                place.parent.mkdir(parents=True, exist_ok=True)
+                make_folder(place.parent)
                 if link:
                     place.symlink_to(source)
                 else:
                     shutil.copyfile(source, place)
     for name, text in action.files:
         place = scratch / "aux" / name
-        place.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(place.parent)
         place.write_text(text, encoding="utf-8", errors="surrogateescape")
     for output in action.outputs:
-        (scratch / "out" / output.path).parent.mkdir(parents=True, exist_ok=True)
+        make_folder((scratch / "out" / output.path).parent)
 
 
 def _files(item: Input, folder: Path) -> Iterator[tuple[Path, Path]]:

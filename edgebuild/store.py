@@ -45,7 +45,7 @@ class Store:
     def blob(self, digest: Digest) -> Path:
         """Return where a blob lies, or would."""
         name = digest.removeprefix(PREFIX)
-        return self.root / "blobs" / name[:2] / name[2:]
+        return Path(f"{self.root}/blobs/{name[:2]}/{name[2:]}")
 
     def has(self, digest: Digest, size: int) -> bool:
         """Return whether the bytes are here and are what their name says; a bad blob is quarantined.
@@ -93,7 +93,7 @@ class Store:
             if target.exists() and self.has(digest, path.stat().st_size):
                 path.unlink()
                 return
-            target.parent.mkdir(parents=True, exist_ok=True)
+            make_folder(target.parent)
             self._move_in(path, target)
         except OSError as error:
             raise store_error(error, self.root) from error
@@ -126,10 +126,10 @@ class Store:
                 _replace_tree(target, artifact)
                 for name, digest, _ in artifact.entries:
                     place = target / name
-                    place.parent.mkdir(parents=True, exist_ok=True)
+                    make_folder(place.parent)
                     self._put(digest, place, link=link)
             else:
-                target.parent.mkdir(parents=True, exist_ok=True)
+                make_folder(target.parent)
                 self._put(artifact.digest, target, link=link)
         except OSError as error:
             raise store_error(error, target.parent) from error
@@ -234,6 +234,12 @@ def store_error(error: OSError, place: Path) -> StoreError:
             hint="make it writable, or set EDGEBUILD_CACHE to a directory that is",
         )
     return StoreError(f"{error.filename or place}: {error.strerror or error}")
+
+
+def make_folder(path: Path) -> None:
+    """Make a directory with its parents; it is asked for first, for it is mostly there."""
+    if not path.is_dir():
+        path.mkdir(parents=True, exist_ok=True)
 
 
 def copy_file(source: Path, target: Path) -> None:
