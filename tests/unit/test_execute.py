@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from edgebuild import execute as module
+from edgebuild import process_tree
 from edgebuild.execute import StartError, capture, execute, find_executable, stop_all
 from edgebuild.log import LINE_BYTES, log_tail
 from edgebuild.process_tree import MARKER
@@ -227,6 +228,33 @@ class TestLeftBehind:
         assert done.seconds < 3000
         assert (tmp_path / "log").read_text("utf-8") == "done\n"
         assert not alive(read_pid(tmp_path / "daemon"))
+
+    def test_an_orphan_that_ended_by_itself_does_not_stay_a_zombie(self, tmp_path: Path) -> None:
+        outlives = "echo $$ > child; while kill -0 $0 2>/dev/null; do :; done"
+        shell(tmp_path, f"setsid sh -c '{outlives}' $$ & while [ ! -s child ]; do :; done")
+        orphan = read_pid(tmp_path / "child")
+        wait_until(lambda: shell(tmp_path, "exit 0").exit_code == 0 and not Path(f"/proc/{orphan}").exists())
+
+    def test_where_nothing_is_left_nobody_looks_into_all_processes(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        looked: list[str] = []
+
+        def look(mark: str) -> tuple[int, ...]:
+            looked.append(mark)
+            return ()
+
+        monkeypatch.setattr(process_tree, "_marked", look)
+        other = subprocess.Popen(["sleep", "600"])  # not started through the door: an orphan for all it knows
+        try:
+            assert shell(tmp_path, "exit 0").exit_code == 0
+            assert looked
+            looked.clear()
+        finally:
+            other.kill()
+            other.wait()
+        assert shell(tmp_path, "exit 0").exit_code == 0
+        assert not looked
 
     def test_a_child_that_outlives_its_parent_does_not_go_on_writing(self, tmp_path: Path) -> None:
         inner = "echo $$ > child; while :; do date >> written; sleep 0.05; done"
