@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 from edgebuild.dataset_file import DatasetFile, is_address, read_class_folders, read_dataset_file
 from edgebuild.errors import ManifestError, Problem
-from edgebuild.listing import is_image, make_split, walk_images
+from edgebuild.images import is_image
+from edgebuild.listing import make_split, walk_images
 from edgebuild.manifest import Calibration, Dataset, Split, Validation
 from edgebuild.schema import with_defaults
 from edgebuild.splits import Base, Splits

@@ -1,7 +1,7 @@
 """Images and labels on disk: which files a split consists of, without opening one of them."""
 
 # Tens of thousands of names are handled as strings: a Path for each takes many times as long.
-# ruff: noqa: PTH100, PTH112, PTH113, PTH116, PTH118, PTH119, PTH120, PTH122, PTH206
+# ruff: noqa: PTH100, PTH112, PTH113, PTH116, PTH118, PTH119, PTH120, PTH206
 
 from __future__ import annotations
 
@@ -11,39 +11,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgebuild.errors import Problem
+from edgebuild.images import is_image, label_of
 from edgebuild.manifest import Split
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-IMAGE_SUFFIXES = frozenset(
-    {
-        ".avif",
-        ".bmp",
-        ".dng",
-        ".heic",
-        ".heif",
-        ".jp2",
-        ".jpeg",
-        ".jpg",
-        ".mpo",
-        ".png",
-        ".tif",
-        ".tiff",
-        ".webp",
-    }
-)
-"""What counts as an image: Ultralytics' IMG_FORMATS."""
-
 _UNUSABLE = re.compile("[\x00-\x1f\x7f\ud800-\udfff]")
 
 _MOST = 5
 """Problems reported for one listing before the rest is only counted."""
-
-
-def is_image(name: str) -> bool:
-    """Say whether a file of this name counts as an image."""
-    return not name.startswith(".") and os.path.splitext(name)[1].lower() in IMAGE_SUFFIXES
 
 
 def walk_images(folder: str | Path) -> list[str]:
@@ -134,16 +111,6 @@ def make_split(name: str, *, root: Path, images: Sequence[str], labelled: bool) 
     return Split(
         name=name, root=Path(base), images=tuple(sorted(relative)), labels=tuple(sorted(set(labels)))
     )
-
-
-def label_of(image: str) -> str:
-    """Return the relative path of an image's label file: the last folder ``images`` becomes ``labels``."""
-    parts = os.path.splitext(image)[0].split("/")
-    for index in range(len(parts) - 2, -1, -1):
-        if parts[index] == "images":
-            parts[index] = "labels"
-            break
-    return "/".join(parts) + ".txt"
 
 
 def unusable_name(names: Iterable[str]) -> str:

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 from edgebuild.dataset_file import SPLITS, DatasetFile, Source, class_folders
 from edgebuild.errors import Problem
-from edgebuild.listing import is_image, make_split, read_listing, unusable_name, walk_images
+from edgebuild.images import is_image
+from edgebuild.listing import make_split, read_listing, unusable_name, walk_images
 from edgebuild.suggest import listed
 
 if TYPE_CHECKING:

@@ -14,29 +14,11 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
+from edgebuild.images import IMAGE_SUFFIXES, is_image, label_of
 from edgebuild.steps._step import fail, read_json
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-
-IMAGE_SUFFIXES = frozenset(
-    {
-        ".avif",
-        ".bmp",
-        ".dng",
-        ".heic",
-        ".heif",
-        ".jp2",
-        ".jpeg",
-        ".jpg",
-        ".mpo",
-        ".png",
-        ".tif",
-        ".tiff",
-        ".webp",
-    }
-)
-"""What counts as an image: Ultralytics' IMG_FORMATS."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -106,22 +88,6 @@ def list_images(root: str | Path) -> tuple[Image, ...]:
         Image(file=file, path=root / file, label=Path(label_of((root / file).as_posix())))
         for file in sorted(found)
     )
-
-
-def is_image(name: str) -> bool:
-    """Say whether a file of this name is an image of a tree."""
-    return not name.startswith(".") and PurePosixPath(name).suffix.lower() in IMAGE_SUFFIXES
-
-
-def label_of(file: str) -> str:
-    """Return the relative path of an image's label file, given the image's relative path."""
-    label = PurePosixPath(file).with_suffix(".txt")
-    parts = list(label.parts)
-    for index in range(len(parts) - 2, -1, -1):
-        if parts[index] == "images":
-            parts[index] = "labels"
-            break
-    return PurePosixPath(*parts).as_posix()
 
 
 def count_classes(label: Path, *, classes: int) -> dict[int, int]:

@@ -15,7 +15,8 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
-from edgebuild.steps._dataset import Dataset, digest_file, label_of, link_tree, list_images
+from edgebuild.images import label_of
+from edgebuild.steps._dataset import Dataset, digest_file, link_tree, list_images
 from edgebuild.steps._metrics import read_metrics
 from edgebuild.steps._step import fail, progress
 from edgebuild.steps._ultralytics import isolate

@@ -3,11 +3,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-import pytest
-from hypothesis import given
-from hypothesis import strategies as st
-
-from edgebuild.listing import is_image, label_of, make_split, read_listing, unusable_name, walk_images
+from edgebuild.listing import make_split, read_listing, unusable_name, walk_images
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -18,18 +14,6 @@ def touch(root: Path, *names: str) -> list[str]:
         (root / name).parent.mkdir(parents=True, exist_ok=True)
         (root / name).write_bytes(b"x")
     return [str(root / name) for name in names]
-
-
-@pytest.mark.parametrize(
-    "name", ["a.jpg", "a.JPEG", "a.b.png", "a.tif", "a.webp", "a.dng", "a.jp2", "a.avif"]
-)
-def test_what_ultralytics_reads_is_an_image(name: str) -> None:
-    assert is_image(name)
-
-
-@pytest.mark.parametrize("name", ["a.txt", "a.npy", "a", ".a.jpg", "jpg", "a.gif", "a.jpg.part", "a.mp4"])
-def test_other_files_are_not(name: str) -> None:
-    assert not is_image(name)
 
 
 def test_images_are_found_in_all_folders_and_sorted(tmp_path: Path) -> None:
@@ -82,21 +66,6 @@ def test_a_listing_that_is_no_text_is_refused(tmp_path: Path) -> None:
     assert "cannot be read" in problem.message
 
 
-@pytest.mark.parametrize(
-    ("image", "label"),
-    [
-        ("images/val/a.jpg", "labels/val/a.txt"),
-        ("images/images/a.b.png", "images/labels/a.b.txt"),
-        ("val/images/a.jpg", "val/labels/a.txt"),
-        ("val/a.jpg", "val/a.txt"),
-        ("images.jpg", "images.txt"),
-        ("my-images/a.jpg", "my-images/a.txt"),
-    ],
-)
-def test_the_label_of_an_image_is_where_ultralytics_looks(image: str, label: str) -> None:
-    assert label_of(image) == label
-
-
 def test_a_split_lists_relative_paths_and_the_labels_that_exist(tmp_path: Path) -> None:
     images = touch(tmp_path, "images/val/b.png", "images/val/a.jpg")
     touch(tmp_path, "labels/val/a.txt", "labels/val/z.txt")
@@ -143,16 +112,6 @@ def test_a_checkout_that_happens_to_lie_below_a_folder_named_images_is_left_alon
     split = make_split("val", root=tmp_path / "images/project", images=images, labelled=True)
 
     assert (split.images, split.labels) == (("val/a.png",), ("val/a.txt",))
-
-
-@given(
-    st.lists(st.sampled_from(["images", "labels", "val", "a.b"]), max_size=4), st.sampled_from(["a", "b.c"])
-)
-def test_the_label_rule_changes_at_most_one_folder(folders: list[str], stem: str) -> None:
-    label = label_of("/".join([*folders, f"{stem}.png"])).split("/")
-
-    assert label[-1] == f"{stem}.txt"
-    assert sum(old != new for old, new in zip(folders, label[:-1], strict=True)) == ("images" in folders)
 
 
 def test_names_that_no_document_can_hold_are_found() -> None:

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from edgebuild.images import IMAGE_SUFFIXES
 from edgebuild.steps import _dataset
 from edgebuild.steps._step import StepFailure
 
@@ -35,20 +36,6 @@ def test_follows_links_to_folders(tmp_path: Path) -> None:
 def test_a_tree_without_images_is_refused(tmp_path: Path) -> None:
     with pytest.raises(StepFailure, match="holds no image"):
         _dataset.list_images(tmp_path)
-
-
-@pytest.mark.parametrize(
-    ("image", "label"),
-    [
-        ("images/a.jpg", "labels/a.txt"),
-        ("images/train/a.b.jpg", "labels/train/a.b.txt"),
-        ("x/images/y/images/a.png", "x/images/y/labels/a.txt"),
-        ("a.png", "a.txt"),
-        ("images.png", "images.txt"),
-    ],
-)
-def test_labels_follow_the_last_images_folder(image: str, label: str) -> None:
-    assert _dataset.label_of(image) == label
 
 
 @pytest.mark.parametrize(
@@ -141,4 +128,4 @@ def test_knows_the_image_formats_of_ultralytics(tmp_path: Path, run_python: Call
     program = "from ultralytics.data.utils import IMG_FORMATS; print(*sorted(IMG_FORMATS))"
     done = run_python(tmp_path, "-c", program)
     assert done.returncode == 0, done.stderr
-    assert {f".{name}" for name in done.stdout.splitlines()[-1].split()} == _dataset.IMAGE_SUFFIXES
+    assert {f".{name}" for name in done.stdout.splitlines()[-1].split()} == IMAGE_SUFFIXES
