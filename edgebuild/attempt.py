@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from edgebuild import protocol
 from edgebuild.action import ActionResult, FileInput, Outcome, TreeInput
-from edgebuild.collect import find, read_log
+from edgebuild.collect import find, read_log, said_findings
 from edgebuild.errors import (
     EdgebuildError,
     StepError,
@@ -201,8 +201,10 @@ def failed(action: Action, error: EdgebuildError, log: Path | None = None, place
     """
     findings: tuple[Finding, ...] = ()
     if log is not None and log.exists():
-        findings = find(action.findings, read_log(log))
+        said = read_log(log)
+        findings = find(action.findings, said)
         known = [f"{finding.message}\n  {finding.hint}" for finding in findings if finding.hint]
+        findings += said_findings(said) if is_own(action) else ()
         error.hint = "\n".join(filter(None, [*known, f"log: {place}", error.hint]))
     else:
         place = ""

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 import os
 import re
 from itertools import accumulate
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from edgebuild.action import Artifact, Finding
 from edgebuild.digest import Digest, digest_file
 from edgebuild.errors import StepError
+from edgebuild.protocol import FINDING_PREFIX
 from edgebuild.store import store_error, tree_artifact
 
 if TYPE_CHECKING:
@@ -18,6 +21,14 @@ if TYPE_CHECKING:
 
     from edgebuild.action import Action, LogRule, Output
     from edgebuild.store import Store
+
+
+LEVELS: dict[str, Literal["note", "warning", "error"]] = {
+    "note": "note",
+    "warning": "warning",
+    "error": "error",
+}
+"""How much a finding matters."""
 
 
 def read_log(log: Path, start: int = 0) -> str:
@@ -55,6 +66,19 @@ def find(rules: Sequence[LogRule], text: str) -> tuple[Finding, ...]:
         line = next((line for line in lines if pattern.search(line)), None)
         if line is not None:
             found.append(Finding(id=rule.id, level=rule.level, message=line.strip()[:400], hint=rule.hint))
+    return tuple(found)
+
+
+def said_findings(text: str) -> tuple[Finding, ...]:
+    """Return what one of our own steps said with :data:`FINDING_PREFIX`, each once."""
+    found: dict[Finding, None] = {}
+    for line in text.split("\n"):
+        if line.startswith(FINDING_PREFIX):
+            with contextlib.suppress(ValueError, KeyError, TypeError):
+                row = json.loads(line.removeprefix(FINDING_PREFIX))
+                level = LEVELS[row["level"]]
+                message, hint = str(row["message"])[:400], str(row.get("hint", ""))
+                found[Finding(id=str(row["id"]), level=level, message=message, hint=hint)] = None
     return tuple(found)
 
 

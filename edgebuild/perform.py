@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from edgebuild.action import ActionKey, ActionResult, Finding, Outcome, Reason, action_key, key_document
 from edgebuild.attempt import Attempted, attempt, crashed, failed, is_own
 from edgebuild.cache import Record
-from edgebuild.collect import check_log, collect_outputs, find, read_log
+from edgebuild.collect import check_log, collect_outputs, find, read_log, said_findings
 from edgebuild.digest import PREFIX, canonical_json, digest_text
 from edgebuild.errors import EdgebuildError, StepError
 from edgebuild.execute import stopping
@@ -198,10 +198,11 @@ def _record(action: Action, prepared: Prepared, done: Attempted, scratch: Path, 
             hint="run again when nothing writes to that file",
         )
     artifacts = collect_outputs(action, scratch, context.cache.store)
+    said = (*find(action.findings, text), *(said_findings(text) if is_own(action) else ()))
     record = Record(
         key=prepared.key,
         artifacts=artifacts,
-        findings=(*find(action.findings, text), *_other_bytes(action, prepared, artifacts, context)),
+        findings=(*said, *_other_bytes(action, prepared, artifacts, context)),
         document=prepared.document,
         trees=prepared.inputs.trees,
         texts=dict(action.files),

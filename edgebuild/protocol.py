@@ -13,3 +13,11 @@ EXIT_MISSING = 5
 
 ERROR_PREFIX = "error: "
 """How a step's own error line starts; what follows is shown to the user as it stands."""
+
+FINDING_PREFIX = "@finding "
+"""A line of standard output that starts so is a finding: ``@finding {"id": ..., "level": ..., ...}``.
+
+What follows is one JSON object with the strings ``id`` (a slug), ``level`` (``note``, ``warning`` or
+``error``), ``message`` and ``hint``. A finding is kept with the action's result, so a cached result brings it
+again; it does not make the action fail.
+"""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from edgebuild.report_findings import findings
 from edgebuild.report_words import SYMBOLS, accuracy_name, limit, metric_title, named, observed, with_unit
 
 if TYPE_CHECKING:
@@ -18,11 +19,13 @@ STYLES = {
     "failed": "bold red",
     "skipped": "yellow",
     "unmeasured": "yellow",
+    "warning": "yellow",
+    "error": "red",
 }
 
 
 def terminal_table(run: RunResult, console: Console) -> None:
-    """Print one row per target: status, gates, the main metrics with their evidence; then the packages.
+    """Print one row per target: status, gates, the main metrics with their evidence; then findings and packages.
 
     Rich leaves colours out where the output is no terminal or ``NO_COLOR`` is set; symbols and words stay.
 
@@ -43,6 +46,11 @@ def terminal_table(run: RunResult, console: Console) -> None:
             _text(_metrics(target, accuracy_name(run))),
         )
     console.print(table)
+    for finding, origin in findings(run):
+        if finding.level != "note":  # those are in the report
+            said = f"{finding.message}; {finding.hint}" if finding.hint else finding.message
+            text = f"{SYMBOLS[finding.level]} {finding.id} ({origin}): {said}"
+            console.print(_text(text, STYLES[finding.level]), soft_wrap=True)
     for target in run.targets:
         if target.package:
             # Not wrapped, so that it can be copied and clicked on.

@@ -1,4 +1,4 @@
-"""What every step program shares: exit codes, one-line errors and progress lines."""
+"""What every step program shares: exit codes, one-line errors, findings and progress lines."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from edgebuild.protocol import ERROR_PREFIX, EXIT_FAILED, EXIT_MISSING, PROGRESS_PREFIX
+from edgebuild.protocol import ERROR_PREFIX, EXIT_FAILED, EXIT_MISSING, FINDING_PREFIX, PROGRESS_PREFIX
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -50,6 +50,19 @@ def run_step(body: Callable[[Sequence[str]], None]) -> NoReturn:
 def progress(done: int, total: int, what: str) -> None:
     """Tell the terminal how far the step is: ``done`` of ``total`` ``what``."""
     print(f"{PROGRESS_PREFIX}{done}/{total} {what}", flush=True)
+
+
+def report_finding(name: str, message: str, *, hint: str = "", level: str = "warning") -> None:
+    """Tell the user of something that is no failure: it goes to the terminal and into every report.
+
+    Args:
+        name: A slug for the kind of finding, such as ``calibration-shift``.
+        message: What was found, in one line.
+        hint: What to do about it.
+        level: ``note``, ``warning`` or ``error``.
+    """
+    row = {"id": name, "level": level, "message": message, "hint": hint}
+    print(f"{FINDING_PREFIX}{json.dumps(row, sort_keys=True)}", flush=True)
 
 
 def write_json(path: str | Path, document: Any) -> None:

@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from edgebuild.action import LogRule, Output, Success
-from edgebuild.collect import check_log, collect_outputs, find, read_log
+from edgebuild.action import Finding, LogRule, Output, Success
+from edgebuild.collect import check_log, collect_outputs, find, read_log, said_findings
 from edgebuild.digest import digest_bytes
 from edgebuild.errors import StepError
 from edgebuild.store import Store
@@ -150,3 +150,19 @@ class TestLog:
 
     def test_no_rule_finds_nothing(self) -> None:
         assert find((), "anything") == ()
+
+
+class TestSaid:
+    def test_a_step_of_ours_says_what_a_person_should_know_once(self) -> None:
+        row = '{"id": "shift", "level": "warning", "message": "darker", "hint": "add night"}'
+        text = f"@finding {row}\nother\n@finding {row}\n@progress 1/2 images\n"
+        assert said_findings(text) == (
+            Finding(id="shift", level="warning", message="darker", hint="add night"),
+        )
+
+    @pytest.mark.parametrize(
+        "line", ["@finding", "@finding {", "@finding []", '@finding {"id": "x"}',
+                 '@finding {"id": "x", "level": "fatal", "message": "m"}']
+    )  # fmt: skip
+    def test_a_line_that_is_none_is_left_alone(self, line: str) -> None:
+        assert said_findings(line) == ()

@@ -55,3 +55,9 @@ def test_no_escape_codes_off_a_terminal_or_with_no_color(
 
 def test_names_are_not_taken_for_markup(tmp_path: Path) -> None:
     assert "_[a](b)" in printed(hostile_run(tmp_path), width=300)
+
+
+def test_findings_are_told_with_where_they_come_from(tmp_path: Path) -> None:
+    lines = printed(sample_run(tmp_path), width=60).splitlines()
+    said = "2 operators run on the CPU: Resize, Softmax; Export with opset 13, or accept the slower head."
+    assert any(line.startswith("▲ cpu-fallback (") and line.endswith(f"): {said}") for line in lines)
