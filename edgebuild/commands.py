@@ -35,10 +35,22 @@ def script(plan: Plan, actions: Iterable[Action]) -> str:
     return "\n".join(_block(plan, action) for action in actions)
 
 
+def assumed(plan: Plan, action: Action) -> list[str]:
+    """Return in words the versions of tools that the action takes for granted because they are not here."""
+    toolchains = {plan.target(name).toolchain.name: plan.target(name).versions for name in action.targets}
+    return [
+        f"{name}/{chosen.tool} is not here: this is for version {chosen.text}"
+        for name, versions in toolchains.items()
+        for chosen in versions
+        if chosen.assumed and f"{name}/{chosen.tool}" in action.tools
+    ]
+
+
 def _block(plan: Plan, action: Action) -> str:
     here = folder(plan, action.id)
     parents = {f"{here}/{PurePosixPath(output.path).parent}".removesuffix("/.") for output in action.outputs}
     lines = [f"# {action.id}: {action.step} for {', '.join(action.targets)}"]
+    lines += [f"# {note}" for note in assumed(plan, action)]
     lines.append(shlex.join(["mkdir", "-p", *sorted(parents)]))
     places = _places(plan, action)
     for name, text in action.files:

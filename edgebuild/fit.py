@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING
 
 from edgebuild.errors import Problem
 from edgebuild.gates import METRICS
+from edgebuild.tool_version import version_faults
 from edgebuild.toolchain import limit_faults, resolve_options
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from edgebuild.manifest import Manifest, Target
     from edgebuild.toolchain import Recipe, Toolchain
@@ -20,7 +21,9 @@ def chosen_recipe(target: Target, toolchain: Toolchain) -> Recipe:
     return toolchain.recipes[target.recipe] if target.recipe else toolchain.default_recipe
 
 
-def target_problems(manifest: Manifest, target: Target, toolchain: Toolchain) -> Iterator[Problem]:
+def target_problems(
+    manifest: Manifest, target: Target, toolchain: Toolchain, versions: Mapping[str, str] = {}
+) -> Iterator[Problem]:
     """Yield what a target asks for that its toolchain does not have."""
     path = f"targets.{target.name}"
     if target.recipe and target.recipe not in toolchain.recipes:
@@ -47,6 +50,9 @@ def target_problems(manifest: Manifest, target: Target, toolchain: Toolchain) ->
         dynamic=manifest.model.export.dynamic,
     ):
         yield _problem(manifest, path, fault, "")
+    yield from _head_problems(manifest, target, toolchain, recipe)
+    for option, text, hint in version_faults(target, toolchain, recipe, versions):
+        yield _problem(manifest, f"{path}.options.{option}" if option else path, text, hint)
     yield from _data_problems(manifest, target, toolchain, recipe)
 
 

@@ -16,6 +16,7 @@ from edgebuild.gates import METRICS
 from edgebuild.measure import Subject
 from edgebuild.own_step import Ref
 from edgebuild.source import Sources
+from edgebuild.tool_version import tool_versions
 from edgebuild.vendor import vendor_step
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from edgebuild.action import Action
     from edgebuild.errors import Problem
     from edgebuild.manifest import Manifest, Target
+    from edgebuild.tool_version import ToolVersion
     from edgebuild.toolchain import Recipe, Toolchain
 
 STEP_ORDER = (
@@ -47,6 +49,7 @@ class TargetPlan:
         verdict: Id of its verdict.
         package: Id of its package, or empty for a target that is only compared with.
         actions: Ids of everything it needs, in plan order.
+        versions: Versions of tools that its commands are made for.
     """
 
     name: str
@@ -59,6 +62,7 @@ class TargetPlan:
     verdict: str
     package: str
     actions: tuple[str, ...]
+    versions: tuple[ToolVersion, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -100,21 +104,29 @@ class Plan:
         return self._targets[name]
 
 
-def make_plan(manifest: Manifest, toolchains: Mapping[str, Toolchain], *, cpu: str) -> Plan:
+def make_plan(
+    manifest: Manifest,
+    toolchains: Mapping[str, Toolchain],
+    *,
+    cpu: str,
+    versions: Mapping[str, str] | None = None,
+) -> Plan:
     """Compile a manifest into actions.
 
     Args:
         manifest: The manifest.
         toolchains: Every toolchain it names, by name.
         cpu: This machine's CPU family, for targets that name none.
+        versions: ``toolchain/tool`` -> version found here, for tools whose version chooses arguments; for
+            one that is missing the newest known version that fits is assumed.
 
     Raises:
         ManifestError: Targets ask for what their toolchain does not have; all problems at once.
     """
-    draft = _Draft(manifest, cpu)
+    draft = _Draft(manifest, cpu, versions or {})
     problems: list[Problem] = []
     for target in manifest.targets:
-        found = list(target_problems(manifest, target, toolchains[target.toolchain]))
+        found = list(target_problems(manifest, target, toolchains[target.toolchain], versions or {}))
         problems += found
         if not found:
             draft.add_target(target, toolchains[target.toolchain])
@@ -126,9 +138,10 @@ def make_plan(manifest: Manifest, toolchains: Mapping[str, Toolchain], *, cpu: s
 class _Draft:
     """A plan being written; equal actions of several targets become one."""
 
-    def __init__(self, manifest: Manifest, cpu: str) -> None:
+    def __init__(self, manifest: Manifest, cpu: str, versions: Mapping[str, str]) -> None:
         self._manifest = manifest
         self._cpu = cpu
+        self._versions = versions
         self._actions: dict[str, Action] = {}
         self._order: dict[str, int] = {}
         self._targets: list[TargetPlan] = []
@@ -148,8 +161,10 @@ class _Draft:
         """Write down everything one target needs."""
         recipe = chosen_recipe(target, toolchain)
         source = Sources(self.add, self._manifest, target, toolchain, self._cpu)
+        versions = tool_versions(target, toolchain, recipe, self._versions)
         for step in recipe.steps:
-            source.add_step(vendor_step(self._manifest, target, toolchain, recipe, step, source.read))
+            made = vendor_step(self._manifest, target, toolchain, recipe, step, source.read, versions)
+            source.add_step(made)
         artifact = source.get(recipe.artifact)
         measured = self._measure(target, toolchain, recipe, source)
         verdict = self.add(measure.verdict(target, artifact, measured["verdict"]))
@@ -169,6 +184,7 @@ class _Draft:
                 verdict=verdict,
                 package=package,
                 actions=self._closure([package or verdict, _id(pictures), artifact.action]),
+                versions=versions,
             )
         )
 

@@ -39,6 +39,7 @@ VARIABLES = frozenset(
         "recipe",
         "target",
         "toolchain_file",
+        "tools",
     }
 )
 """Everything a template can name; docs/toolchains.md says what each one is."""

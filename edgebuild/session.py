@@ -165,7 +165,7 @@ def open_session(path: str, *, overrides: Sequence[str] = (), templates: Sequenc
     """
     manifest = load_manifest(path, overrides=overrides)
     toolchains = load_toolchains(manifest, search_path(manifest.folder, templates))
-    plan = make_plan(manifest, toolchains, cpu=this_family())
+    plan = make_plan(manifest, toolchains, cpu=this_family(), versions=found_versions(toolchains))
     return Session(manifest=manifest, plan=plan, installed=look(plan))
 
 
@@ -216,6 +216,17 @@ def load_toolchains(manifest: Manifest, search: Sequence[Path]) -> dict[str, Too
     if problems:
         raise ManifestError(problems)
     return found
+
+
+def found_versions(toolchains: Mapping[str, Toolchain]) -> dict[str, str]:
+    """Return ``toolchain/tool`` -> version here, of the tools whose version chooses arguments."""
+    probed = (
+        probe_tool(toolchain.name, tool, os.environ)
+        for toolchain in toolchains.values()
+        for tool in toolchain.tools.values()
+        if tool.known
+    )
+    return {found.name: found.version for found in probed if found.found and found.version}
 
 
 def look(plan: Plan) -> Installed:

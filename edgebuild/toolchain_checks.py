@@ -151,10 +151,26 @@ def _option_faults(document: Mapping[str, Any]) -> Iterator[Fault]:
         )
     yield from _unknown(("required_options",), document.get("required_options", ()), options, "option")
     for index, group in enumerate(document.get("exclusive", ())):
+    for index, need in enumerate(document.get("requires", ())):
+        yield from _requirement_faults(("requires", index), need, document)
         yield from _unknown(("exclusive", index), group, options, "option")
 
 
 def _recipe_faults(document: Mapping[str, Any]) -> Iterator[Fault]:
+def _requirement_faults(
+    place: Path_, need: Mapping[str, Any], document: Mapping[str, Any]
+) -> Iterator[Fault]:
+    tools = [name for name, tool in document["tools"].items() if "known" in tool]
+    yield from _unknown((*place, "tool"), [need["tool"]], tools, "tool with `known` versions")
+    yield from _unknown((*place, "recipes"), need.get("recipes", ()), document["recipes"], "recipe")
+    if "option" in need:
+        yield from _unknown((*place, "option"), [need["option"]], document.get("options", {}), "option")
+    try:
+        parse_range(need["versions"])
+    except ValueError as error:
+        yield Fault(path=(*place, "versions"), message=str(error))
+
+
     recipes = document["recipes"]
     defaults = [name for name, recipe in recipes.items() if recipe.get("default")]
     if len(defaults) > 1 or (not defaults and len(recipes) > 1):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from edgebuild.action import LogRule, Output, Success
+from edgebuild.environment_values import Environment, SystemNeed, parse_requirements
 from edgebuild.options import frozen, parse_option
 from edgebuild.toolchain_values import (
     CalibrationNeed,
@@ -53,6 +54,39 @@ def parse_toolchain(folder: Path, document: Mapping[str, Any]) -> Toolchain:
 
 def _tool(name: str, document: Mapping[str, Any]) -> Tool:
     version = document.get("version")
+        requires=tuple(_requirement(entry) for entry in document.get("requires", ())),
+        environment=_environment(folder, document.get("environment", {})),
+    )
+
+
+def _environment(folder: Path, document: Mapping[str, Any]) -> Environment:
+    file = document.get("requirements")
+    script = document.get("activate", ())
+    return Environment(
+        requirements=parse_requirements((folder / file).read_text(encoding="utf-8"))[0] if file else (),
+        python=document.get("python", ""),
+        system=tuple(_system_need(entry) for entry in document.get("system", ())),
+        activate=(script,) if isinstance(script, str) else tuple(script),
+        image=document.get("image", ""),
+        engine=document.get("engine", "auto"),
+        locate=tuple(document.get("locate", ())),
+    )
+
+
+def _system_need(document: Mapping[str, Any]) -> SystemNeed:
+    tool = _tool(document["name"], document) if "executable" in document else None
+    get = " ".join(document["get"].split())
+    return SystemNeed(name=document["name"], tool=tool, files=tuple(document.get("file", ())), get=get)
+
+
+def _requirement(document: Mapping[str, Any]) -> Requirement:
+    return Requirement(
+        tool=document["tool"],
+        versions=document["versions"],
+        recipes=tuple(document.get("recipes", ())),
+        option=document.get("option", ""),
+        values=frozen(document.get("values", [])),
+        hint=document.get("hint", ""),
     probe = version and VersionProbe(
         files=tuple(version.get("file", ())),
         command=tuple(version.get("command", ())),
@@ -70,6 +104,7 @@ def _tool(name: str, document: Mapping[str, Any]) -> Tool:
 
 def _limits(document: Mapping[str, Any]) -> Limits:
     tasks = tuple(document.get("tasks", ()))
+        known=tuple(document.get("known", ())),
     dynamic = document.get("dynamic", False)
     return Limits(
         opset=_bounds(document.get("opset")),

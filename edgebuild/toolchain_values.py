@@ -42,6 +42,7 @@ class Tool:
         version: How to find its version, or None: the executable's content is its identity.
         supported: Range of versions, such as ``>=5.1,<10``, or empty.
         get: How to get it.
+        known: Versions that templates choose arguments for, newest first; empty: they do not ask for it.
     """
 
     name: str
@@ -49,6 +50,28 @@ class Tool:
     version: VersionProbe | None
     supported: str
     get: str
+    known: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Requirement:
+    """Something that only some versions of a tool can do.
+
+    Attributes:
+        tool: Name of the tool.
+        versions: Range it must lie in, such as ``<11``.
+        recipes: Recipes that need it, or empty: the option says so.
+        option: Option whose values need it, or empty.
+        values: Those values.
+        hint: What to do instead.
+    """
+
+    tool: str
+    versions: str
+    recipes: tuple[str, ...] = ()
+    option: str = ""
+    values: tuple[Any, ...] = ()
+    hint: str = ""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -173,6 +196,7 @@ class Toolchain:
         env_pass: Variables let through from the caller.
         requirements: Requirements file of a Python environment of its own, or empty.
         exclusive: Groups of options of which at most one may be set.
+        requires: What only some versions of a tool can do.
     """
 
     name: str
@@ -190,6 +214,7 @@ class Toolchain:
     recipes: Mapping[str, Recipe]
     steps: Mapping[str, StepTemplate]
     findings: tuple[LogRule, ...]
+    requires: tuple[Requirement, ...] = ()
 
     @property
     def default_recipe(self) -> Recipe:

@@ -6,28 +6,31 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from edgebuild.action import Action, TreeInput
+from edgebuild.environment_values import ENVIRONMENT_TOOL
 from edgebuild.render import file_lookup, render_argv, render_text
 from edgebuild.toolchain import resolve_options
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from edgebuild.action import Input
     from edgebuild.manifest import Manifest, Target
     from edgebuild.own_step import FileRef, Ref
+    from edgebuild.tool_version import ToolVersion
     from edgebuild.toolchain import Recipe, RecipeStep, Toolchain
 
 INPUT_NAME = "images"
 """Name of the input tensor; the export step gives every model this one."""
 
 
-def vendor_step(
+def vendor_step(  # noqa: PLR0913, PLR0917 - an action has this many sides
     manifest: Manifest,
     target: Target,
     toolchain: Toolchain,
     recipe: Recipe,
     entry: RecipeStep,
     get: Callable[[str], Ref | FileRef],
+    versions: Sequence[ToolVersion] = (),
 ) -> Action:
     """Return one vendor step as an action.
 
@@ -38,6 +41,7 @@ def vendor_step(
         recipe: The chosen recipe.
         entry: The step within the recipe.
         get: Source name -> what to read.
+        versions: Versions that the commands are made for.
 
     Raises:
         ManifestError: A template uses a variable that does not exist.
@@ -45,6 +49,7 @@ def vendor_step(
     step = toolchain.steps[entry.step]
     refs = {role: get(source) for role, source in entry.inputs}
     variables = _variables(manifest, target, toolchain, recipe, refs)
+    variables["tools"] = {chosen.tool: chosen.variables() for chosen in versions}
     variables["outputs"] = {output.role: f"out/{output.path}" for output in step.outputs}
     variables["toolchain_file"] = file_lookup(step.uses)
     variables["aux"] = {name: f"aux/{name}" for name, _ in step.files}
@@ -52,16 +57,19 @@ def vendor_step(
     inputs: tuple[Input, ...] = tuple(ref.to(role) for role, ref in refs.items())
     if step.uses:
         inputs = (*inputs, TreeInput(role="toolchain", root=toolchain.folder, files=tuple(sorted(step.uses))))
+    own = (f"{ENVIRONMENT_TOOL}{toolchain.name}",) if toolchain.environment.own else ()
     return Action(
         id=f"{target.name}/{entry.step}",
         step=entry.step,
         argv=render_argv(step.command.text, step.command.name, variables),
         env=step.env,
         env_pass=toolchain.env_pass,
+        env_locate=toolchain.environment.locate,
+        environment=toolchain.name if own else "",
         inputs=inputs,
         outputs=step.outputs,
         files=tuple((name, text) for name, text in files if text.strip()),
-        tools=tuple(f"{toolchain.name}/{name}" for name in step.tools),
+        tools=(*(f"{toolchain.name}/{name}" for name in step.tools), *own),
         success=step.success,
         findings=toolchain.findings,
         timeout=target.timeout or step.timeout,

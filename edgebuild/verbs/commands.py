@@ -10,7 +10,7 @@ from edgebuild.load import load_manifest
 from edgebuild.machine import this_family
 from edgebuild.plan import make_plan
 from edgebuild.selection import select
-from edgebuild.session import load_toolchains, search_path
+from edgebuild.session import found_versions, load_toolchains, search_path
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -28,7 +28,7 @@ def commands(options: CommandsOptions) -> int:
     """Print the commands; needs neither the toolchains nor the model to be there."""
     manifest = load_manifest(options.manifest, overrides=options.overrides)
     toolchains = load_toolchains(manifest, search_path(manifest.folder, options.templates))
-    plan = make_plan(manifest, toolchains, cpu=this_family())
+    plan = make_plan(manifest, toolchains, cpu=this_family(), versions=found_versions(toolchains))
     chosen = set(select(plan, options.words).actions)
     actions = [action for action in plan.actions if action.id in chosen]
     if options.json:

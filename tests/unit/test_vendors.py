@@ -60,6 +60,7 @@ def render(
         "options": options_of(toolchain, recipe, **given),
         "extra_args": ["--extra=1 2"],
         "target": "t",
+        "tools": {tool.name: {"version": "11.4", "major": 11, "minor": 4} for tool in toolchain.tools.values()},
         "recipe": recipe.name,
         "precision": recipe.precision,
         "batch": 4,
