@@ -1,10 +1,16 @@
 from __future__ import annotations
 
+import io
 import json
+import runpy
+import tarfile
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
+
+from edgebuild.steps.calibration_format import FORMATS
+from edgebuild.toolchain_checks import schema
 
 if TYPE_CHECKING:
     import subprocess
@@ -52,6 +58,135 @@ def test_npy_is_one_array_per_image(run_step: Run, tmp_path: Path) -> None:
     files = sorted((tmp_path / "out" / "calibration").iterdir())
     assert len(files) == 5
     assert np.array_equal(np.load(files[4]), TENSORS[4:5])
+
+
+PIXELS = np.arange(5 * 4 * 6 * 3, dtype=np.uint8).reshape(5, 4, 6, 3)
+"""Images as (height, width, 3) RGB; their tensors are what the calibrate step makes of them."""
+
+SEEN = np.ascontiguousarray(PIXELS.transpose(0, 3, 1, 2)).astype(np.float32) / np.float32(255)
+
+
+def written(run_step: Run, root: Path, form: str, *more: object) -> Path:
+    done = convert(run_step, root, "--format", form, *more, tensors=SEEN)
+    assert done.returncode == 0, done.stderr
+    return root / "out" / "calibration"
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
+
+
+def read_png(data: bytes) -> npt.NDArray[np.generic]:
+    cv2 = pytest.importorskip("cv2")
+    image: npt.NDArray[np.generic] = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
+    return image[..., ::-1]
+
+
+def members(path: Path) -> dict[str, bytes]:
+    with tarfile.open(path) as archive:
+        found = {}
+        for member in archive.getmembers():
+            assert (member.mtime, member.uid, member.gid, member.uname) == (0, 0, 0, "")
+            stream = archive.extractfile(member)
+            assert stream is not None
+            found[member.name] = stream.read()
+        return found
+
+
+def test_the_schema_and_the_step_know_the_same_formats() -> None:
+    assert schema()["properties"]["calibration"]["properties"]["format"]["enum"] == sorted(FORMATS)
+
+
+@pytest.mark.parametrize("form", sorted(FORMATS))
+def test_equal_tensors_give_equal_bytes(run_step: Run, tmp_path: Path, form: str) -> None:
+    seen = []
+    for name in ("one", "two"):
+        folder = written(run_step, tmp_path, form).rename(tmp_path / name)
+        seen.append({path: (folder / path).read_bytes() for path in names(folder)})
+    assert seen[0] == seen[1]
+    assert seen[0]
+
+
+def test_npz_holds_a_batch_under_the_name_of_the_input(run_step: Run, tmp_path: Path) -> None:
+    folder = written(run_step, tmp_path, "npz", "--batch", 2)
+    assert names(folder) == ["000000.npz", "000001.npz"]
+    with np.load(folder / "000001.npz") as found:
+        assert list(found) == ["images"]
+        assert np.array_equal(found["images"], SEEN[2:4])
+
+
+def test_npy_nhwc_is_one_array_of_all_images(run_step: Run, tmp_path: Path) -> None:
+    folder = written(run_step, tmp_path, "npy-nhwc")
+    assert names(folder) == ["calibration.npy"]
+    found = np.load(folder / "calibration.npy")
+    assert found.dtype == np.float32
+    assert np.array_equal(found, SEEN.transpose(0, 2, 3, 1))
+
+
+def test_npy_nhwc_uint8_holds_the_pixels_themselves(run_step: Run, tmp_path: Path) -> None:
+    found = np.load(written(run_step, tmp_path, "npy-nhwc-uint8") / "calibration.npy")
+    assert found.dtype == np.uint8
+    assert np.array_equal(found, PIXELS)
+
+
+def test_every_pixel_value_survives_the_way_through_a_tensor(run_step: Run, tmp_path: Path) -> None:
+    values = np.arange(256, dtype=np.uint8)
+    tensors = np.broadcast_to(values.reshape(1, 1, 16, 16), (1, 3, 16, 16)).astype(np.float32) / np.float32(
+        255
+    )
+    assert convert(run_step, tmp_path, "--format", "npy-nhwc-uint8", tensors=tensors, files=1).returncode == 0
+    found = np.load(tmp_path / "out" / "calibration" / "calibration.npy")
+    assert np.array_equal(found[0, ..., 0].ravel(), values)
+
+
+@pytest.mark.yolo
+def test_images_are_what_the_model_sees(run_step: Run, tmp_path: Path) -> None:
+    folder = written(run_step, tmp_path, "images")
+    assert names(folder) == [f"{index:06}.png" for index in range(5)]
+    assert np.array_equal(read_png((folder / "000003.png").read_bytes()), PIXELS[3])
+
+
+@pytest.mark.yolo
+def test_dataset_txt_names_images_from_its_own_folder(run_step: Run, tmp_path: Path) -> None:
+    folder = written(run_step, tmp_path, "dataset-txt")
+    lines = (folder / "dataset.txt").read_text(encoding="utf-8").splitlines()
+    assert lines == [f"images/{index:06}.png" for index in range(5)]
+    assert np.array_equal(read_png((folder / lines[4]).read_bytes()), PIXELS[4])
+
+
+@pytest.mark.parametrize("form", ["input-list", "input-list-nhwc"])
+def test_input_list_names_raw_files_from_the_directory_of_the_step(
+    run_step: Run, tmp_path: Path, form: str
+) -> None:
+    folder = written(run_step, tmp_path, form, "--batch", 2)
+    lines = (folder / "input_list.txt").read_text(encoding="utf-8").splitlines()
+    assert lines == ["in/calibration/calibration/000000.bin", "in/calibration/calibration/000001.bin"]
+    images = SEEN[2:4] if form == "input-list" else SEEN[2:4].transpose(0, 2, 3, 1)
+    assert (folder / "000001.bin").read_bytes() == images.tobytes()
+    assert names(folder) == ["000000.bin", "000001.bin", "input_list.txt"]
+
+
+@pytest.mark.yolo
+def test_tar_images_is_one_archive_of_images(run_step: Run, tmp_path: Path) -> None:
+    folder = written(run_step, tmp_path, "tar-images")
+    assert names(folder) == ["calibration.tar"]
+    found = members(folder / "calibration.tar")
+    assert list(found) == [f"{index:06}.png" for index in range(5)]
+    assert np.array_equal(read_png(found["000002.png"]), PIXELS[2])
+
+
+def test_tar_npy_holds_arrays_of_exactly_the_shape_of_the_input(run_step: Run, tmp_path: Path) -> None:
+    found = members(written(run_step, tmp_path, "tar-npy", "--batch", 2) / "calibration.tar")
+    assert list(found) == ["000000.npy", "000001.npy"]
+    assert np.array_equal(np.load(io.BytesIO(found["000001.npy"])), SEEN[2:4])
+
+
+def test_python_generator_yields_a_list_of_inputs_per_batch(run_step: Run, tmp_path: Path) -> None:
+    folder = written(run_step, tmp_path, "python-generator", "--batch", 2)
+    assert names(folder) == ["calibration.npy", "calibration_data.py"]
+    found = list(runpy.run_path(str(folder / "calibration_data.py"))["batches"]())
+    assert [len(inputs) for inputs in found] == [1, 1]
+    assert np.array_equal(found[1][0], SEEN[2:4])
 
 
 @pytest.mark.parametrize(
