@@ -198,7 +198,7 @@ class RemoteTier:
         self._ledger.count(blobs_down=1, bytes_down=size)
         return True
 
-    def _upload(self, offer: Offer) -> None:
+    def _upload(self, offer: Offer) -> bool:
         sent = False
         try:
             sent = self._ask(lambda: self._sender.send(offer), otherwise=False)
@@ -206,8 +206,7 @@ class RemoteTier:
             self._ledger.say("unread", f"{offer.action_id} is not uploaded: {error}")
         except Exception as bug:  # noqa: BLE001 - in a thread nobody would hear of it
             self._ledger.say("bug", f"{offer.action_id} is not uploaded: {type(bug).__name__}: {bug}")
-        if not sent:
-            self._ledger.count(dropped=1)
+        return sent
 
     def _ask(self, question: Callable[[], T], otherwise: T) -> T:
         """Return the remote's answer, or ``otherwise`` when it gives none.

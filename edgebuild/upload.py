@@ -23,9 +23,15 @@ LOOK_SECONDS = 0.1
 
 
 class Uploads(Generic[T]):
-    """Does ``work`` for each offered item, some at a time. What does not fit is dropped and counted."""
+    """Does ``work`` for each offered item, some at a time. What does not fit is dropped and counted.
 
-    def __init__(self, work: Callable[[T], None], *, threads: int = THREADS, room: int = ROOM) -> None:
+    Args:
+        work: Does one item and says whether it did.
+        threads: How many items at a time.
+        room: How many items may wait.
+    """
+
+    def __init__(self, work: Callable[[T], bool], *, threads: int = THREADS, room: int = ROOM) -> None:
         self._work = work
         self._limit = threads
         self._room = room
@@ -34,18 +40,21 @@ class Uploads(Generic[T]):
         self._threads = 0
         self._busy = 0
         self._closed = False
-        self._dropped = 0
+        self._offered = 0
+        self._done = 0
 
     @property
     def dropped(self) -> int:
-        """How many items were offered and not done."""
-        return self._dropped
+        """How many items were offered and will not be done."""
+        with self._changed:
+            pending = len(self._waiting) + (0 if self._closed else self._busy)
+            return self._offered - self._done - pending
 
     def offer(self, item: T) -> bool:
         """Queue an item and return at once; False: there is no room for it."""
         with self._changed:
+            self._offered += 1
             if self._closed or len(self._waiting) >= self._room:
-                self._dropped += 1
                 return False
             self._waiting.append(item)
             if self._threads < self._limit:
@@ -58,7 +67,6 @@ class Uploads(Generic[T]):
     def drop(self) -> None:
         """Forget what waits; what is being done goes on until the process ends."""
         with self._changed:
-            self._dropped += len(self._waiting)
             self._waiting.clear()
             self._closed = True
             self._changed.notify_all()
@@ -76,9 +84,7 @@ class Uploads(Generic[T]):
             self._changed.notify_all()
             while (self._waiting or self._busy) and not give_up() and time.monotonic() < deadline:
                 self._changed.wait(min(LOOK_SECONDS, max(0.0, deadline - time.monotonic())))
-            unfinished = self._busy
         self.drop()
-        self._dropped += unfinished
 
     def _serve(self) -> None:
         while True:
@@ -89,9 +95,11 @@ class Uploads(Generic[T]):
                     self._changed.wait()
                 item = self._waiting.popleft()
                 self._busy += 1
+            done = False
             try:
-                self._work(item)
+                done = self._work(item)
             finally:
                 with self._changed:
+                    self._done += done
                     self._busy -= 1
                     self._changed.notify_all()

@@ -18,7 +18,7 @@ class Work:
         self.most = 0
         self._lock = threading.Lock()
 
-    def __call__(self, item: int) -> None:
+    def __call__(self, item: int) -> bool:
         with self._lock:
             self.at_once += 1
             self.most = max(self.most, self.at_once)
@@ -27,6 +27,7 @@ class Work:
         with self._lock:
             self.at_once -= 1
             self.done.append(item)
+        return True
 
 
 @pytest.fixture
@@ -104,3 +105,18 @@ def test_dropping_forgets_what_waits_and_takes_no_more(work: Work) -> None:
     uploads.close(30)
     assert work.done == [0]
     assert uploads.dropped == 3
+
+
+def test_what_was_not_done_counts_once_whether_or_not_it_was_waited_for() -> None:
+    asked = threading.Event()
+
+    def refuse(item: int) -> bool:
+        asked.set()
+        return False
+
+    uploads = Uploads(refuse, threads=1)
+    uploads.offer(1)
+    assert asked.wait(30)
+    uploads.close(3600, give_up=lambda: True)
+    uploads.close(30)
+    assert uploads.dropped == 1
