@@ -110,7 +110,7 @@ def test_dropping_forgets_what_waits_and_takes_no_more(work: Work) -> None:
 def test_what_was_not_done_counts_once_whether_or_not_it_was_waited_for() -> None:
     asked = threading.Event()
 
-    def refuse(item: int) -> bool:
+    def refuse(_item: int) -> bool:
         asked.set()
         return False
 
