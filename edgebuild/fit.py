@@ -56,6 +56,22 @@ def target_problems(
     yield from _data_problems(manifest, target, toolchain, recipe)
 
 
+def chosen_head(target: Target, recipe: Recipe) -> str:
+    """Return where the model ends that a target's recipe reads."""
+    return target.head or recipe.head
+
+
+def _head_problems(
+    manifest: Manifest, target: Target, toolchain: Toolchain, recipe: Recipe
+) -> Iterator[Problem]:
+    if target.head and target.head not in recipe.heads:
+        text = f"recipe {recipe.name!r} of {toolchain.name} does not take head {target.head!r}"
+        yield _problem(manifest, f"targets.{target.name}.head", text, f"it takes: {', '.join(recipe.heads)}")
+    if chosen_head(target, recipe) != "full" and manifest.model.export.dynamic:
+        text = f"a {chosen_head(target, recipe)} head needs a fixed image size"
+        yield _problem(manifest, f"targets.{target.name}", text, "set model.export.dynamic to false")
+
+
 def _data_problems(
     manifest: Manifest, target: Target, toolchain: Toolchain, recipe: Recipe
 ) -> Iterator[Problem]:

@@ -217,6 +217,7 @@ def _target(name: str, node: Node, gates: tuple[Gate, ...]) -> Target:
         device=values.get("device", ""),
         batch=values["batch"],
         cpu=values.get("cpu", ""),
+        head=values.get("head", ""),
         quantize=_quantize(node.get("quantize")),
         benchmark=Benchmark(**with_defaults("benchmark", node.get("benchmark"))),
         gates=gates,

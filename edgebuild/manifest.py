@@ -165,6 +165,7 @@ class Target:
         options: As written; checked against the toolchain's schema by the plan.
         extra_args: ``options.extra_args``, passed to the vendor's compile command untouched.
         cpu: CPU family the artifact is for: ``x86-vnni``, ``x86``, ``arm64`` or empty: this machine's.
+        head: Where the model ends that the toolchain gets, or empty: the recipe says.
         timeout: Seconds for each vendor step, or None: the toolchain's.
         optional: Skipped, and reported so, where its toolchain is absent; else that is an error.
         tags: Free words for selection.
@@ -178,6 +179,7 @@ class Target:
     device: str
     batch: int
     cpu: str
+    head: str = ""
     quantize: Quantize
     benchmark: Benchmark
     gates: tuple[Gate, ...]

@@ -21,8 +21,8 @@ COMMON = ("onnx", "info", "qdq", "qdq_naive", "weights", "calibration")
 COMMON_ARTIFACTS = ("onnx", "qdq", "qdq_naive")
 """What of the common chain can be shipped and evaluated."""
 
-RESERVED_ROLES = ("toolchain",)
-"""Input roles that edgebuild gives out itself: the toolchain's own files."""
+RESERVED_ROLES = ("toolchain", "files")
+"""Input roles that edgebuild gives out itself: the toolchain's own files, and those rendered late."""
 
 Path_ = tuple[str | int, ...]
 
@@ -112,7 +112,8 @@ def _missing_files(document: Mapping[str, Any], files: Collection[str]) -> Itera
     for name, step in document.get("steps", {}).items():
         named.append((("steps", name, "command"), step["command"]))
         named += [(("steps", name, "uses", i), file) for i, file in enumerate(step.get("uses", ()))]
-        named += [(("steps", name, "files", key), file) for key, file in step.get("files", {}).items()]
+        for key, file in step.get("files", {}).items():
+            named.append((("steps", name, "files", key), file if isinstance(file, str) else file["template"]))
     for name, recipe in document["recipes"].items():
         for key in ("evaluate", "benchmark"):
             runtime = _mapping(recipe.get(key)).get("runtime")
@@ -150,13 +151,12 @@ def _option_faults(document: Mapping[str, Any]) -> Iterator[Fault]:
             ("options", name, "recipes"), declared.get("recipes", ()), document["recipes"], "recipe"
         )
     yield from _unknown(("required_options",), document.get("required_options", ()), options, "option")
-    for index, group in enumerate(document.get("exclusive", ())):
     for index, need in enumerate(document.get("requires", ())):
         yield from _requirement_faults(("requires", index), need, document)
+    for index, group in enumerate(document.get("exclusive", ())):
         yield from _unknown(("exclusive", index), group, options, "option")
 
 
-def _recipe_faults(document: Mapping[str, Any]) -> Iterator[Fault]:
 def _requirement_faults(
     place: Path_, need: Mapping[str, Any], document: Mapping[str, Any]
 ) -> Iterator[Fault]:
@@ -171,6 +171,7 @@ def _requirement_faults(
         yield Fault(path=(*place, "versions"), message=str(error))
 
 
+def _recipe_faults(document: Mapping[str, Any]) -> Iterator[Fault]:
     recipes = document["recipes"]
     defaults = [name for name, recipe in recipes.items() if recipe.get("default")]
     if len(defaults) > 1 or (not defaults and len(recipes) > 1):
@@ -201,6 +202,7 @@ def _chain_faults(place: Path_, recipe: Mapping[str, Any], document: Mapping[str
                 yield Fault(path=(*here, "inputs", role), message=f"the role {role!r} is edgebuild's own")
             if source == "calibration" and "calibration" not in document:
                 yield Fault(path=(*here, "inputs", role), message="the toolchain declares no `calibration`")
+        yield from _graph_faults(name, entry["inputs"], steps.get(name, {}))
         done.add(name)
         made += [f"{name}.{output}" for output in steps.get(name, {}).get("outputs", {})]
     known = [*COMMON_ARTIFACTS, *made]
@@ -209,6 +211,13 @@ def _chain_faults(place: Path_, recipe: Mapping[str, Any], document: Mapping[str
         artifact = _mapping(recipe.get(key)).get("artifact")
         if artifact:
             yield from _unknown((*place, key, "artifact"), [artifact], known, "artifact")
+
+
+def _graph_faults(name: str, roles: Collection[str], step: Mapping[str, Any]) -> Iterator[Fault]:
+    """Yield the rendered files that depend on a graph which a recipe does not give to the step."""
+    for path, file in step.get("files", {}).items():
+        if not isinstance(file, str):
+            yield from _unknown(("steps", name, "files", path, "graph"), [file["graph"]], roles, "input role")
 
 
 def _step_faults(document: Mapping[str, Any]) -> Iterator[Fault]:

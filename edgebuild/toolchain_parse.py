@@ -9,10 +9,12 @@ from edgebuild.environment_values import Environment, SystemNeed, parse_requirem
 from edgebuild.options import frozen, parse_option
 from edgebuild.toolchain_values import (
     CalibrationNeed,
+    GraphFile,
     Limits,
     Measured,
     Recipe,
     RecipeStep,
+    Requirement,
     StepTemplate,
     Template,
     Tool,
@@ -46,14 +48,12 @@ def parse_toolchain(folder: Path, document: Mapping[str, Any]) -> Toolchain:
         exclusive=tuple(tuple(group) for group in document.get("exclusive", ())),
         limits=_limits(document.get("limits", {})),
         calibration=_calibration(need) if need else None,
-        recipes={name: _recipe(name, recipe) for name, recipe in document["recipes"].items()},
+        recipes={
+            name: _recipe(name, recipe, document.get("head", "full"))
+            for name, recipe in document["recipes"].items()
+        },
         steps={name: _step(folder, name, step) for name, step in document.get("steps", {}).items()},
         findings=tuple(LogRule(**finding) for finding in document.get("findings", ())),
-    )
-
-
-def _tool(name: str, document: Mapping[str, Any]) -> Tool:
-    version = document.get("version")
         requires=tuple(_requirement(entry) for entry in document.get("requires", ())),
         environment=_environment(folder, document.get("environment", {})),
     )
@@ -87,6 +87,11 @@ def _requirement(document: Mapping[str, Any]) -> Requirement:
         option=document.get("option", ""),
         values=frozen(document.get("values", [])),
         hint=document.get("hint", ""),
+    )
+
+
+def _tool(name: str, document: Mapping[str, Any]) -> Tool:
+    version = document.get("version")
     probe = version and VersionProbe(
         files=tuple(version.get("file", ())),
         command=tuple(version.get("command", ())),
@@ -99,12 +104,12 @@ def _requirement(document: Mapping[str, Any]) -> Requirement:
         version=probe,
         supported=document.get("supported", ""),
         get=" ".join(document["get"].split()),
+        known=tuple(document.get("known", ())),
     )
 
 
 def _limits(document: Mapping[str, Any]) -> Limits:
     tasks = tuple(document.get("tasks", ()))
-        known=tuple(document.get("known", ())),
     dynamic = document.get("dynamic", False)
     return Limits(
         opset=_bounds(document.get("opset")),
@@ -128,8 +133,9 @@ def _calibration(document: Mapping[str, Any]) -> CalibrationNeed:
     )
 
 
-def _recipe(name: str, document: Mapping[str, Any]) -> Recipe:
+def _recipe(name: str, document: Mapping[str, Any], head: Mapping[str, Any] | str) -> Recipe:
     artifact = document["artifact"]
+    ends, allowed = _head(document.get("head", head))
     return Recipe(
         name=name,
         title=document["title"],
@@ -144,7 +150,16 @@ def _recipe(name: str, document: Mapping[str, Any]) -> Recipe:
         benchmark=_measured(document.get("benchmark", "none"), artifact),
         required_options=tuple(document.get("required_options", ())),
         refuse=tuple((option, frozen(values)) for option, values in document.get("refuse", {}).items()),
+        head=ends,
+        heads=allowed,
     )
+
+
+def _head(document: Mapping[str, Any] | str) -> tuple[Any, tuple[Any, ...]]:
+    """Return the head of a recipe and what a target may choose; the first is always among the second."""
+    if isinstance(document, str):
+        return document, (document,)
+    return document["default"], tuple(dict.fromkeys((document["default"], *document["allow"])))
 
 
 def _measured(document: Mapping[str, Any] | str, artifact: str) -> Measured | None:
@@ -159,12 +174,18 @@ def _measured(document: Mapping[str, Any] | str, artifact: str) -> Measured | No
 
 def _step(folder: Path, name: str, document: Mapping[str, Any]) -> StepTemplate:
     success = document.get("success", {})
+    files = document.get("files", {})
     return StepTemplate(
         name=name,
         command=_template(folder, document["command"]),
         tools=tuple(document["tools"]),
         uses=tuple(document.get("uses", ())),
-        files=tuple((path, _template(folder, file)) for path, file in document.get("files", {}).items()),
+        files=tuple((path, _template(folder, file)) for path, file in files.items() if isinstance(file, str)),
+        graph_files=tuple(
+            GraphFile(path=path, template=_template(folder, file["template"]), role=file["graph"])
+            for path, file in files.items()
+            if not isinstance(file, str)
+        ),
         outputs=tuple(Output(role=role, **output) for role, output in document["outputs"].items()),
         success=Success(
             log_has=tuple(success.get("log_has", ())), log_lacks=tuple(success.get("log_lacks", ()))

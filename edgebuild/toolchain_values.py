@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
+from edgebuild.environment_values import Environment
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
@@ -13,6 +15,9 @@ if TYPE_CHECKING:
     from edgebuild.options import Option
 
 Precision = Literal["fp32", "fp16", "int8", "int16", "mixed"]
+
+Head = Literal["full", "normalised", "cut"]
+"""Where the ONNX ends that a recipe reads: as exported; with boxes from 0 to 1; before the decoding."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -133,6 +138,8 @@ class Recipe:
         benchmark: What the benchmark here measures, or None.
         required_options: Options this recipe cannot do without.
         refuse: Option -> values that contradict the recipe.
+        head: Where the ONNX ends that it reads, unless the target says otherwise.
+        heads: What a target may say.
     """
 
     name: str
@@ -145,6 +152,8 @@ class Recipe:
     benchmark: Measured | None
     required_options: tuple[str, ...] = ()
     refuse: tuple[tuple[str, tuple[Any, ...]], ...] = ()
+    head: Head = "full"
+    heads: tuple[Head, ...] = ("full",)
 
     @property
     def sources(self) -> tuple[str, ...]:
@@ -163,6 +172,20 @@ class Template:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class GraphFile:
+    """A file that depends on a model's graph: it is rendered when the graph is known, in a run.
+
+    Attributes:
+        path: Below ``aux/``, as the step's own templates see it.
+        role: Input of the step whose graph it depends on.
+    """
+
+    path: str
+    template: Template
+    role: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class StepTemplate:
     """One vendor step: how to run and judge it.
 
@@ -171,6 +194,7 @@ class StepTemplate:
         tools: Tools whose identity is part of the action key.
         uses: Files of the toolchain's folder that the command reads as ``in/toolchain/<file>``.
         files: (path below ``aux/``, template) pairs; a file that renders blank is left out.
+        graph_files: Files that are rendered late.
         env: Variables set for the process.
         timeout: Seconds, or None.
     """
@@ -180,6 +204,7 @@ class StepTemplate:
     tools: tuple[str, ...]
     uses: tuple[str, ...]
     files: tuple[tuple[str, Template], ...]
+    graph_files: tuple[GraphFile, ...]
     outputs: tuple[Output, ...]
     success: Success
     timeout: float | None
@@ -195,6 +220,7 @@ class Toolchain:
         folder: Where it lies, for the files that steps use. Not part of its identity.
         env_pass: Variables let through from the caller.
         requirements: Requirements file of a Python environment of its own, or empty.
+        environment: Where the tools live, when that is not the caller's environment.
         exclusive: Groups of options of which at most one may be set.
         requires: What only some versions of a tool can do.
     """
@@ -215,6 +241,7 @@ class Toolchain:
     steps: Mapping[str, StepTemplate]
     findings: tuple[LogRule, ...]
     requires: tuple[Requirement, ...] = ()
+    environment: Environment = field(default_factory=Environment)
 
     @property
     def default_recipe(self) -> Recipe:
