@@ -196,14 +196,15 @@ def ranges(target: Target, settings: Quantize, model: Ref, tensors: Ref, variant
     )
 
 
-def quantize(
-    target: Target, settings: Quantize, model: Ref, measured: Ref, variant: str, *, naive: bool
+def quantize(  # noqa: PLR0913 - the settings of a quantization
+    target: Target, settings: Quantize, model: Ref, measured: Ref, variant: str, *, naive: bool, pairs: bool
 ) -> Action:
-    """Return the static QDQ quantization."""
+    """Return the static QDQ quantization; ``pairs``: with float weights and biases."""
     arguments = ["--model", model.path("model"), "--ranges", measured.path("ranges")]
     arguments += ["--activation", settings.activation, "--weight", settings.weight]
     arguments += ["--per-channel"] if settings.per_channel else []
     arguments += ["--reduce-range"] if settings.reduce_range else []
+    arguments += ["--pairs"] if pairs else []
     arguments += ["--naive"] if naive else ["--keep-float", *settings.keep_float]
     arguments += ["--output", "out/model.onnx", "--report", "out/quantize.json"]
     return own_step(

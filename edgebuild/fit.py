@@ -96,7 +96,21 @@ def _data_problems(
     if "weights" in recipe.sources and given is not None and given.suffix != ".pt":
         text = f"recipe {recipe.name!r} reads PyTorch weights, the model is given as {given.suffix}"
         yield _problem(manifest, path, text, "give `model.weights` as a .pt file")
+    if {"qdq", "qdq_naive"} & {source for step in recipe.steps for _, source in step.inputs}:
+        yield from _type_problems(manifest, target, toolchain)
     yield from _gate_problems(manifest, target, recipe)
+
+
+def _type_problems(manifest: Manifest, target: Target, toolchain: Toolchain) -> Iterator[Problem]:
+    """Yield the types of a QDQ model that the toolchain's compiler does not read."""
+    settings = target.quantize
+    for name, types in (("activation", toolchain.qdq.activation), ("weight", toolchain.qdq.weight)):
+        given = getattr(settings, name)
+        if given and types and given not in types:
+            place = f"targets.{target.name}.quantize.{name}"
+            text = f"{toolchain.name} reads QDQ models with {name} {' or '.join(types)} only, not {given}"
+            place = place if place in manifest.positions else f"quantize.{name}"
+            yield _problem(manifest, place, text, f"set quantize.{name} to {types[0]} for this target")
 
 
 def _gate_problems(manifest: Manifest, target: Target, recipe: Recipe) -> Iterator[Problem]:

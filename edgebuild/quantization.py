@@ -9,6 +9,7 @@ from edgebuild.digest import canonical_json, digest_document, short
 
 if TYPE_CHECKING:
     from edgebuild.manifest import Quantize
+    from edgebuild.toolchain_values import QdqNeed
 
 TYPES = {"x86-vnni": ("u8", "s8", False), "x86": ("u8", "s8", True), "arm64": ("s8", "s8", False)}
 """Activation type, weight type and reduced range per CPU family.
@@ -37,7 +38,25 @@ def resolve_types(settings: Quantize, cpu: str) -> Quantize:
     )
 
 
-def variant_label(settings: Quantize, *, batch: int, naive: bool = False, ranges_only: bool = False) -> str:
+def resolve_for(settings: Quantize, cpu: str, need: QdqNeed) -> Quantize:
+    """Return the settings with every type decided for a compiler that does not read every type.
+
+    Args:
+        settings: As the manifest gives them; what they leave open becomes something the compiler reads.
+        cpu: CPU family that decides what neither says.
+        need: What the compiler reads.
+    """
+    chosen = resolve_types(settings, cpu)
+    if not need.activation and not need.weight:
+        return chosen
+    first = {"activation": need.activation, "weight": need.weight}
+    open_ = {name: types[0] for name, types in first.items() if types and not getattr(settings, name)}
+    return replace(chosen, reduce_range=bool(settings.reduce_range), **open_)
+
+
+def variant_label(
+    settings: Quantize, *, batch: int, naive: bool = False, ranges_only: bool = False, pairs: bool = False
+) -> str:
     """Return ``@...`` for what differs from the defaults, or an empty string when nothing does.
 
     Args:
@@ -45,6 +64,7 @@ def variant_label(settings: Quantize, *, batch: int, naive: bool = False, ranges
         batch: Batch of the export.
         naive: The variant that quantizes everything.
         ranges_only: Only what the measurement of ranges depends on.
+        pairs: The style with float weights and biases.
     """
     parts = [] if batch == 1 else [f"b{batch}"]
     if settings.method == "percentile":
@@ -55,6 +75,7 @@ def variant_label(settings: Quantize, *, batch: int, naive: bool = False, ranges
         types = f"{settings.activation}{settings.weight}" + ("r" if settings.reduce_range else "")
         parts += [types] if types != "u8s8" else []
         parts += [] if settings.per_channel else ["per-tensor"]
+        parts += ["pairs"] if pairs else []
         if naive:
             parts.append("naive")
         elif settings.keep_float != DEFAULT_KEEP:

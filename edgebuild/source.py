@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from edgebuild import chain
 from edgebuild.own_step import FileRef, Ref
-from edgebuild.quantization import resolve_types, variant_label
+from edgebuild.quantization import resolve_for, variant_label
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -39,7 +39,7 @@ class Sources:
         self._manifest = manifest
         self._target = target
         self._toolchain = toolchain
-        self._types = resolve_types(target.quantize, target.cpu or cpu)
+        self._types = resolve_for(target.quantize, target.cpu or cpu, toolchain.qdq)
         self._steps: dict[str, Action] = {}
         self.used: set[str] = set()
 
@@ -111,6 +111,8 @@ class Sources:
         method = variant_label(self._types, batch=self._target.batch, ranges_only=True)
         measured = self._add(chain.ranges(self._target, self._types, model, tensors, method))
         ranges = Ref(action=measured, output="ranges", name="ranges.json")
-        label = variant_label(self._types, batch=self._target.batch, naive=naive)
-        done = self._add(chain.quantize(self._target, self._types, model, ranges, label, naive=naive))
+        pairs = self._toolchain.qdq.style == "pairs"
+        label = variant_label(self._types, batch=self._target.batch, naive=naive, pairs=pairs)
+        quantized = chain.quantize(self._target, self._types, model, ranges, label, naive=naive, pairs=pairs)
+        done = self._add(quantized)
         return Ref(action=done, output="model", name="model.onnx")

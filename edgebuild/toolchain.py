@@ -10,6 +10,7 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from edgebuild.document import Node, parse, read_text
+from edgebuild.environment_values import parse_requirements
 from edgebuild.errors import ManifestError, Problem, UsageError
 from edgebuild.options import check_value, frozen, suggestion
 from edgebuild.toolchain_checks import Fault, consistency_faults, schema_faults
@@ -18,6 +19,7 @@ from edgebuild.toolchain_values import (
     CalibrationNeed,
     Limits,
     Measured,
+    QdqNeed,
     Recipe,
     RecipeStep,
     Requirement,
@@ -38,6 +40,7 @@ __all__ = [
     "CalibrationNeed",
     "Limits",
     "Measured",
+    "QdqNeed",
     "Recipe",
     "RecipeStep",
     "Requirement",
@@ -91,6 +94,8 @@ def load_toolchain(name: str, search: Sequence[Path]) -> Toolchain:
     faults = schema_faults(document) or consistency_faults(document, files)
     if faults:
         raise ManifestError([_problem(root, fault) for fault in faults])
+    if wrong := list(_requirement_problems(folder, document)):
+        raise ManifestError(wrong)
     return parse_toolchain(folder, document)
 
 
@@ -153,6 +158,14 @@ def limit_faults(
     if dynamic and not limits.dynamic:
         faults.append(f"{toolchain.name} takes static shapes only; set model.export.dynamic to false")
     return tuple(faults)
+
+
+def _requirement_problems(folder: Path, document: Mapping[str, Any]) -> Iterator[Problem]:
+    name = document.get("environment", {}).get("requirements")
+    if name:
+        file = folder / name
+        for line, message in parse_requirements(read_text(file, shown=str(file), what="requirements"))[1]:
+            yield Problem(file=str(file), line=line, message=message)
 
 
 def _is_toolchain(base: Path, name: str) -> bool:

@@ -12,6 +12,7 @@ from edgebuild.toolchain_values import (
     GraphFile,
     Limits,
     Measured,
+    QdqNeed,
     Recipe,
     RecipeStep,
     Requirement,
@@ -56,6 +57,11 @@ def parse_toolchain(folder: Path, document: Mapping[str, Any]) -> Toolchain:
         findings=tuple(LogRule(**finding) for finding in document.get("findings", ())),
         requires=tuple(_requirement(entry) for entry in document.get("requires", ())),
         environment=_environment(folder, document.get("environment", {})),
+        package_files=tuple(
+            (path, _template(folder, file)) for path, file in package.get("files", {}).items()
+        ),
+        package_readme=_template(folder, package["readme"]) if "readme" in package else None,
+        qdq=_qdq(document.get("qdq", {})),
     )
 
 
@@ -80,6 +86,14 @@ def _system_need(document: Mapping[str, Any]) -> SystemNeed:
 
 
 def _requirement(document: Mapping[str, Any]) -> Requirement:
+def _qdq(document: Mapping[str, Any]) -> QdqNeed:
+    return QdqNeed(
+        style=document.get("style", "compact"),
+        activation=tuple(document.get("activation", ())),
+        weight=tuple(document.get("weight", ())),
+    )
+
+
     return Requirement(
         tool=document["tool"],
         versions=document["versions"],

@@ -106,6 +106,21 @@ class CalibrationNeed:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class QdqNeed:
+    """What a compiler reads of a QDQ ONNX.
+
+    Attributes:
+        style: ``pairs``: float weights with a Q/DQ pair of their own, float biases, one pair per consumer.
+        activation: Types it takes, the one to choose first; empty: every type.
+        weight: Likewise.
+    """
+
+    style: Literal["compact", "pairs"] = "compact"
+    activation: tuple[str, ...] = ()
+    weight: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Measured:
     """What is measured for a recipe, and what that proves of the artifact.
 
@@ -223,6 +238,9 @@ class Toolchain:
         environment: Where the tools live, when that is not the caller's environment.
         exclusive: Groups of options of which at most one may be set.
         requires: What only some versions of a tool can do.
+        package_files: (path in the package, template) of files that packages hold besides the artifact.
+        package_readme: How the artifact is run, for the package's README, or None.
+        qdq: What its compiler reads of a QDQ ONNX.
     """
 
     name: str
@@ -241,6 +259,9 @@ class Toolchain:
     steps: Mapping[str, StepTemplate]
     findings: tuple[LogRule, ...]
     requires: tuple[Requirement, ...] = ()
+    package_files: tuple[tuple[str, Template], ...] = ()
+    package_readme: Template | None = None
+    qdq: QdqNeed = field(default_factory=QdqNeed)
     environment: Environment = field(default_factory=Environment)
 
     @property

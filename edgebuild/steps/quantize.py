@@ -44,6 +44,7 @@ class Settings:
         reduce_range: Use 7 of 8 bits of the weights, for x86 processors without VNNI.
         naive: Quantize everything that can be; for comparison only.
     """
+        pairs: Weights and biases stay float, weights with a Q/DQ pair; one pair for each consumer.
 
     activation: str
     weight: str
@@ -51,13 +52,14 @@ class Settings:
     reduce_range: bool
     naive: bool
 
+    pairs: bool = False
 
 def main(argv: Sequence[str]) -> None:
     """Read the arguments, quantize, and write the model and the report."""
     arguments = _parse(argv)
     settings = Settings(
         activation=arguments.activation, weight=arguments.weight, per_channel=arguments.per_channel,
-        reduce_range=arguments.reduce_range, naive=arguments.naive,
+        reduce_range=arguments.reduce_range, naive=arguments.naive, pairs=arguments.pairs,
     )  # fmt: skip
     model = load_onnx(arguments.model)
     name_nodes(model)
@@ -88,6 +90,7 @@ def _parse(argv: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--output", required=True, help="where to write the quantized model")
     parser.add_argument("--report", required=True, help="where to write what was done")
     return parser.parse_args(argv)
+    parser.add_argument("--pairs", action="store_true", help="float weights with a pair, float biases")
 
 
 def read_ranges(path: str, model: Any) -> dict[str, tuple[float, float]]:
@@ -148,6 +151,9 @@ def quantize(
     try:
         quantizer.quantize_model()
     except ValueError as error:
+            "AddQDQPairToWeight": settings.pairs,
+            "DedicatedQDQPair": settings.pairs,
+            "QuantizeBias": not settings.pairs,
         fail(f"the model cannot be quantized: {str(error).splitlines()[0]}",
              hint="run preprocess, ranges and quantize on the same model")  # fmt: skip
     quantizer.model.topological_sort()

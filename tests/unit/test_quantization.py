@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edgebuild.manifest import Quantize
-from edgebuild.quantization import DEFAULT_KEEP, resolve_types, variant_label
+from edgebuild.quantization import DEFAULT_KEEP, resolve_for, resolve_types, variant_label
+from edgebuild.toolchain import QdqNeed
 
 PLAIN = Quantize(
     method="minmax",
@@ -117,3 +118,21 @@ def test_ranges_are_shared_by_all_variants_of_a_method(one: Quantize, other: Qua
     labels = [variant_label(s, batch=1, ranges_only=True) for s in (one, other)]
     same = one.method == other.method and (one.method != "percentile" or one.percentile == other.percentile)
     assert (labels[0] == labels[1]) == same
+
+
+class TestWhatACompilerReads:
+    NEED = QdqNeed(style="pairs", activation=("s8",), weight=("s8",))
+
+    def test_what_the_manifest_leaves_open_becomes_something_it_reads(self) -> None:
+        found = resolve_for(OPEN, "x86", self.NEED)
+        assert (found.activation, found.weight, found.reduce_range) == ("s8", "s8", False)
+
+    def test_what_the_manifest_says_stays(self) -> None:
+        found = resolve_for(replace(OPEN, activation="u8", reduce_range=True), "arm64", self.NEED)
+        assert (found.activation, found.reduce_range) == ("u8", True)
+
+    def test_without_a_need_the_processor_decides(self) -> None:
+        assert resolve_for(OPEN, "x86", QdqNeed()) == resolve_types(OPEN, "x86")
+
+    def test_its_style_is_another_variant(self) -> None:
+        assert variant_label(PLAIN, batch=1, pairs=True) == "@pairs"

@@ -103,6 +103,20 @@ def test_weights_per_channel_or_per_tensor(run: Callable[..., tuple[Any, Any]]) 
     assert scales(run()[0]) == []
 
 
+def test_pairs_leave_weights_and_biases_float(run: Callable[..., tuple[Any, Any]]) -> None:
+    model, report = run("--pairs", "--activation", "s8")
+    kinds = {tensor.name: tensor.data_type for tensor in model.graph.initializer}
+    assert report["settings"]["pairs"] is True
+    node = next(node for node in model.graph.node if node.name == "hidden0")
+    producer = {output: made for made in model.graph.node for output in made.output}
+    dequantize = producer[node.input[1]]
+    quantize_ = producer[dequantize.input[0]]
+    assert (dequantize.op_type, quantize_.op_type) == ("DequantizeLinear", "QuantizeLinear")
+    assert kinds[quantize_.input[0]] == 1  # float32
+    assert [one for one in node.input[2:] if kinds.get(one) != 1] == []
+    assert not any(_zero_points(model, "QuantizeLinear")[0].ravel())
+
+
 def test_reduced_range_uses_seven_bits(run: Callable[..., tuple[Any, Any]]) -> None:
     numpy_helper = pytest.importorskip("onnx.numpy_helper")
 
