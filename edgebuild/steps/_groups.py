@@ -5,13 +5,16 @@ when it multiplies by stored weights (Conv, ConvTranspose, Gemm, MatMul with a c
 outputs towards the inputs:
 
 - ``decode``: what is met before a weighted node: softmax and expectation of the box distribution, distances
-  to boxes, strides, concatenation, sigmoid, and selection of the best in an end-to-end head. The convolution
-  of the box distribution counts here: its weights are the constants 0, 1, 2, ...
-- ``last``: the weighted nodes where that walk ends (3 box and 3 class convolutions of a detector).
-- ``head``: both, and every node that leads to one of the last convolutions only: the branches of the head
+  to boxes, strides, keypoints, angles, concatenation, sigmoid, and selection of the best in an end-to-end
+  head. The convolution of the box distribution counts here: its weights are the constants 0, 1, 2, ...
+- ``last``: the weighted nodes where that walk ends: the last box and class convolutions of a detector, those
+  of mask coefficients and mask prototypes, keypoints or angles, the matrix product of a classifier.
+- ``head``: both, and every node that leads to one of several last nodes only: the branches of the head
   behind the shared feature maps.
 - ``attention``: products of two computed matrices, what lies between them, and the reordering before them.
 - ``first``: the first weighted nodes behind the input.
+
+A graph of another origin may hide some of this; :func:`find_gaps` says what.
 """
 
 from __future__ import annotations
@@ -20,7 +23,10 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Mapping
+
+_DOMAINS = frozenset({"", "ai.onnx", "ai.onnx.ml", "com.microsoft"})
+"""Operator sets of ONNX and of ONNX Runtime."""
 
 NAMES = ("decode", "last", "head", "attention", "first")
 """The named groups."""
@@ -28,10 +34,13 @@ NAMES = ("decode", "last", "head", "attention", "first")
 _WEIGHTED = frozenset({"Conv", "ConvTranspose", "Gemm", "MatMul"})
 _SHAPE_ONLY = frozenset({"Shape", "Size"})
 """Their result depends on the shape of the input alone, so no walk continues through them."""
-_PROBABILITY = frozenset({"Sigmoid", "Softmax", "HardSigmoid"})
-_LAYOUT = frozenset(
-    {"Flatten", "Gather", "Identity", "Reshape", "Slice", "Squeeze", "Transpose", "Unsqueeze"}
-)
+_ATTENTION = frozenset({"Attention", "GroupQueryAttention", "MultiHeadAttention", "QAttention"})
+"""Attention as one operator, of ONNX 23 or of ONNX Runtime."""
+
+PROBABILITY = frozenset({"HardSigmoid", "Sigmoid", "Softmax"})
+"""Operators whose result lies between 0 and 1."""
+
+LAYOUT = frozenset({"Flatten", "Gather", "Identity", "Reshape", "Slice", "Squeeze", "Transpose", "Unsqueeze"})
 """They move values without changing them: the result needs the same scale as the input."""
 
 
@@ -45,6 +54,7 @@ class Graph:
         outputs: Names of the graph's outputs.
         constants: Names of weights and of the results of Constant nodes, with their tensors (None for a
             Constant that is no tensor).
+        fixed: Those, and the names of all that is computed from them alone, such as transposed weights.
         producer: Node that computes a tensor, by the tensor's name.
         consumers: Nodes that read a tensor, by the tensor's name.
     """
@@ -53,6 +63,7 @@ class Graph:
     inputs: frozenset[str]
     outputs: tuple[str, ...]
     constants: dict[str, Any] = field(repr=False)
+    fixed: frozenset[str] = field(repr=False)
     producer: dict[str, int] = field(repr=False)
     consumers: dict[str, tuple[int, ...]] = field(repr=False)
 
@@ -98,11 +109,16 @@ def read_graph(model: Any) -> Graph:
     for index, node in computed:
         for name in node.input:
             consumers.setdefault(name, []).append(index)
+    fixed = set(constants)
+    for _, node in computed:  # in the order of the graph, in which a node comes after its inputs
+        if node.input and all(name in fixed or not name for name in node.input):
+            fixed.update(node.output)
     return Graph(
         nodes=nodes,
         inputs=frozenset(value.name for value in model.graph.input) - constants.keys(),
         outputs=tuple(value.name for value in model.graph.output),
         constants=constants,
+        fixed=frozenset(fixed),
         producer={name: index for index, node in computed for name in node.output if name},
         consumers={name: tuple(users) for name, users in consumers.items()},
     )
@@ -118,7 +134,7 @@ def find_groups(model: Any) -> dict[str, tuple[str, ...]]:
         Node names by group, in the order of the graph; a group may be empty.
     """
     graph = read_graph(model)
-    weighted = {index for index in range(len(graph.nodes)) if _is_weighted(graph, index)}
+    weighted = {index for index in range(len(graph.nodes)) if is_weighted(graph, index)}
     ends = [graph.producer[name] for name in graph.outputs if name in graph.producer]
     decode = graph.walk(ends, graph.before, stop=weighted)
     last = {index for node in decode for index in graph.before(node)} & weighted | (set(ends) & weighted)
@@ -132,65 +148,66 @@ def find_groups(model: Any) -> dict[str, tuple[str, ...]]:
     return {name: tuple(graph.nodes[index].name for index in sorted(found[name])) for name in NAMES}
 
 
-def mixing_nodes(model: Any) -> tuple[str, ...]:
-    """Find the nodes whose result holds both coordinates and probabilities.
-
-    One scale for a tensor of pixels (hundreds) and scores (0 to 1) leaves the scores a handful of levels, so
-    no such tensor can be quantized. Found are concatenations along the channels of a tensor that comes from a
-    sigmoid or softmax with one that does not, and what selects from their result.
+def find_gaps(model: Any, groups: Mapping[str, tuple[str, ...]]) -> tuple[str, ...]:
+    """Say what could not be found out about a graph, one sentence each; nothing for a YOLO as exported.
 
     Args:
         model: An ``onnx.ModelProto`` whose nodes all have names.
+        groups: Its groups, as :func:`find_groups` gives them.
     """
     graph = read_graph(model)
-    start = [index for index in range(len(graph.nodes)) if _mixes(graph, index)]
-    return tuple(graph.nodes[index].name for index in sorted(graph.walk(start, graph.after)))
-
-
-def _mixes(graph: Graph, index: int) -> bool:
-    node = graph.nodes[index]
-    if node.op_type != "Concat":
-        return False
-    kinds = {_is_probability(graph, name) for name in node.input}
-    decoding = not any(_is_feature_map(graph, name) for name in node.input)
-    return decoding and kinds == {True, False}
-
-
-def _is_probability(graph: Graph, name: str) -> bool:
-    """Say whether a tensor comes out of a sigmoid or softmax, reordered or not."""
-    while name in graph.producer:
-        node = graph.nodes[graph.producer[name]]
-        if node.op_type in _PROBABILITY:
-            return True
-        if node.op_type not in _LAYOUT:
-            return False
-        name = node.input[0]
-    return False
-
-
-def _is_feature_map(graph: Graph, name: str) -> bool:
-    """Say whether a tensor is read by a weighted node: it is on the way, not at the end."""
-    return name not in graph.producer or any(
-        _is_weighted(graph, user) for user in graph.consumers.get(name, ())
+    if not groups["last"]:
+        return ("no node that multiplies by stored weights was found: nothing of it can be quantized",)
+    gaps = []
+    types = {graph.nodes[index].op_type for index in _named(graph, groups["decode"])}
+    if not types & PROBABILITY:
+        # Scores that are not yet probabilities, or a sigmoid in other words: nobody can tell from here.
+        gaps.append("no sigmoid or softmax lies between the last weighted nodes and the outputs: an output "
+                    "that joins coordinates and scores would not be recognised")  # fmt: skip
+    if _reads_input(graph, groups["decode"]):
+        gaps.append("an output is computed from the input without a weighted node between them: decode may "
+                    "hold more than the decoding")  # fmt: skip
+    if not groups["first"]:
+        gaps.append("no weighted node follows the input: the group first is empty")
+    inner = sorted(
+        {node.op_type for node in graph.nodes if any(part.HasField("g") for part in node.attribute)}
     )
+    if inner:
+        gaps.append(f"what is inside {' and '.join(inner)} is not looked into: it stays float")
+    foreign = sorted({node.domain for node in graph.nodes} - _DOMAINS)
+    if foreign:
+        gaps.append(f"operators of {', '.join(foreign)} are not known: they stay float")
+    return tuple(gaps)
 
 
-def _is_weighted(graph: Graph, index: int) -> bool:
+def is_weighted(graph: Graph, index: int) -> bool:
+    """Say whether a node multiplies by stored weights that mean something."""
     node = graph.nodes[index]
     if node.op_type not in _WEIGHTED:
         return False
-    has_constant = any(name in graph.constants for name in node.input[:2])
-    return has_constant and not _is_expectation(graph, node)
+    return any(name in graph.fixed for name in node.input[:2]) and not _is_expectation(graph, node)
+
+
+def _named(graph: Graph, names: Iterable[str]) -> list[int]:
+    wanted = frozenset(names)
+    return [index for index, node in enumerate(graph.nodes) if node.name in wanted]
+
+
+def _reads_input(graph: Graph, names: Iterable[str]) -> bool:
+    """Say whether one of the nodes reads the values of the input, not just its shape."""
+    nodes = [graph.nodes[index] for index in _named(graph, names)]
+    return any(set(node.input) & graph.inputs for node in nodes if node.op_type not in _SHAPE_ONLY)
 
 
 def _is_expectation(graph: Graph, node: Any) -> bool:
-    """Say whether a convolution weighs its input by 0, 1, 2, ...: the expectation of a distribution."""
+    """Say whether a node weighs its input by 0, 1, 2, ...: the expectation of a distribution."""
     from onnx import numpy_helper
 
-    if node.op_type != "Conv" or (len(node.input) > 2 and node.input[2]):
+    if len(node.input) > 2 and node.input[2]:
         return False
     tensor = graph.constants.get(node.input[1])
-    if tensor is None or list(tensor.dims[:1]) != [1]:
+    # One row of weights in a convolution, one column in a matrix product.
+    if tensor is None or 1 not in {*tensor.dims[:1], *(tensor.dims[-1:] if node.op_type != "Conv" else ())}:
         return False
     values = numpy_helper.to_array(tensor).ravel()
     return values.size > 1 and all(value == place for place, value in enumerate(values.tolist()))
@@ -211,11 +228,12 @@ def _attention(graph: Graph, weighted: set[int], decode: set[int]) -> set[int]:
     products = {
         index
         for index, node in enumerate(graph.nodes)
-        if node.op_type == "MatMul" and index not in weighted and index not in decode
+        if (node.op_type == "MatMul" and index not in weighted and index not in decode)
+        or node.op_type in _ATTENTION
     }
     behind = graph.walk(products, graph.after, stop=weighted)
     before = graph.walk(products, graph.before, stop=weighted)
-    reordering = {index for index in before if graph.nodes[index].op_type in _LAYOUT | {"Split"}}
+    reordering = {index for index in before if graph.nodes[index].op_type in LAYOUT | {"Split"}}
     return products | (behind & before) | _touching(graph, products, reordering)
 
 

@@ -24,12 +24,13 @@ def select_nodes(model: Any, groups: Mapping[str, tuple[str, ...]], entries: Ite
         entries: Named groups, patterns of node names (``*``, ``?``, ``[...]``), or ``op:Type``.
 
     Raises:
-        StepFailure: An entry means no node at all.
+        StepFailure: An entry means no node at all; ``decode`` may, where the outputs are raw.
     """
     chosen: set[str] = set()
     for entry in entries:
         found = _matches(model, groups, entry)
-        if not found:
+        if not found and not (entry == "decode" and groups.get("last")):
+            # Where the last weighted nodes are the outputs, nothing is decoded: then nothing is kept.
             fail(
                 f"keep_float: {entry!r} matches no node of the model", hint=_what_exists(model, groups, entry)
             )

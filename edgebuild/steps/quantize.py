@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edgebuild.steps import _groups
+from edgebuild.steps._mixing import mixing_nodes
 from edgebuild.steps._onnx_file import (
     check_model,
     load_onnx,
@@ -23,7 +24,7 @@ from edgebuild.steps._onnx_file import (
 )
 from edgebuild.steps._ort import disable_telemetry, import_onnxruntime
 from edgebuild.steps._selection import select_nodes
-from edgebuild.steps._step import fail, read_json, run_step, write_json
+from edgebuild.steps._step import fail, read_json, report_finding, run_step, write_json
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -43,16 +44,16 @@ class Settings:
         per_channel: One scale per output channel of a weight instead of one per weight.
         reduce_range: Use 7 of 8 bits of the weights, for x86 processors without VNNI.
         naive: Quantize everything that can be; for comparison only.
-    """
         pairs: Weights and biases stay float, weights with a Q/DQ pair; one pair for each consumer.
+    """
 
     activation: str
     weight: str
     per_channel: bool
     reduce_range: bool
     naive: bool
-
     pairs: bool = False
+
 
 def main(argv: Sequence[str]) -> None:
     """Read the arguments, quantize, and write the model and the report."""
@@ -66,13 +67,17 @@ def main(argv: Sequence[str]) -> None:
     keep = () if settings.naive else tuple(arguments.keep_float)
     groups = _groups.find_groups(model)
     kept = select_nodes(model, groups, keep)
-    mixing = frozenset() if settings.naive else frozenset(_groups.mixing_nodes(model))
+    mixing = frozenset() if settings.naive else frozenset(mixing_nodes(model))
     quantized = quantize(model, read_ranges(arguments.ranges, model), settings, kept)
     refuse_mixed_scales(quantized, mixing)
     save_onnx(quantized, arguments.output)
     try_to_load(arguments.output)
     sizes = {"before": Path(arguments.model).stat().st_size, "after": Path(arguments.output).stat().st_size}
     report = {"schema": SCHEMA, "settings": asdict(settings), "keep_float": list(keep), "bytes": sizes}
+    gaps = () if settings.naive else _groups.find_gaps(model, groups)
+    for gap in gaps:
+        report_finding("quantize-groups", gap, hint="name nodes or types in quantize.keep_float", level="note")
+    report |= {"gaps": list(gaps)}
     report |= {"groups": groups, "nodes": count_nodes(quantized, kept), "kept_float": sorted(kept)}
     write_json(arguments.report, report)
 
@@ -85,12 +90,12 @@ def _parse(argv: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--weight", choices=("s8", "u8"), default="s8")
     parser.add_argument("--per-channel", action="store_true", help="one scale per output channel")
     parser.add_argument("--reduce-range", action="store_true", help="7-bit weights, for x86 without VNNI")
+    parser.add_argument("--pairs", action="store_true", help="float weights with a pair, float biases")
     parser.add_argument("--naive", action="store_true", help="quantize everything; --keep-float is ignored")
     parser.add_argument("--keep-float", nargs="*", default=[], metavar="GROUP|GLOB|op:TYPE")
     parser.add_argument("--output", required=True, help="where to write the quantized model")
     parser.add_argument("--report", required=True, help="where to write what was done")
     return parser.parse_args(argv)
-    parser.add_argument("--pairs", action="store_true", help="float weights with a pair, float biases")
 
 
 def read_ranges(path: str, model: Any) -> dict[str, tuple[float, float]]:
@@ -146,14 +151,14 @@ def quantize(
         {
             "ActivationSymmetric": settings.activation.startswith("s"),
             "WeightSymmetric": settings.weight.startswith("s"),
+            "AddQDQPairToWeight": settings.pairs,
+            "DedicatedQDQPair": settings.pairs,
+            "QuantizeBias": not settings.pairs,
         },
     )  # fmt: skip
     try:
         quantizer.quantize_model()
     except ValueError as error:
-            "AddQDQPairToWeight": settings.pairs,
-            "DedicatedQDQPair": settings.pairs,
-            "QuantizeBias": not settings.pairs,
         fail(f"the model cannot be quantized: {str(error).splitlines()[0]}",
              hint="run preprocess, ranges and quantize on the same model")  # fmt: skip
     quantizer.model.topological_sort()

@@ -180,6 +180,41 @@ def build_detector() -> Callable[..., Any]:
     return build
 
 
+@pytest.fixture(scope="session")
+def build_graph() -> Callable[..., Any]:
+    """Build a graph of ``(type, inputs, output)``, each node named after its output; it is read, never run.
+
+    The input is ``image``; ``matrix`` (4, 4), ``places`` (4, 1), ``scale`` and ``count`` are stored. A TopK
+    has a second output, named ``<output>.1``.
+    """
+    helper = pytest.importorskip("onnx.helper")
+    numpy_helper = pytest.importorskip("onnx.numpy_helper")
+    np = pytest.importorskip("numpy")
+    onnx = pytest.importorskip("onnx")
+    stored = {
+        "matrix": np.random.default_rng(0).random((4, 4), dtype=np.float32),
+        "places": np.arange(4, dtype=np.float32).reshape(4, 1),
+        "scale": np.array(8, np.float32),
+        "count": np.array([4], np.int64),
+    }
+
+    def build(*nodes: tuple[str, list[str], str]) -> Any:
+        outputs = [[name, f"{name}.1"] if kind == "TopK" else [name] for kind, _, name in nodes]
+        made = [
+            helper.make_node(kind, sources, names, name=names[0])
+            for (kind, sources, _), names in zip(nodes, outputs, strict=True)
+        ]
+        value = helper.make_tensor_value_info
+        graph = helper.make_graph(
+            made, "graph", [value("image", onnx.TensorProto.FLOAT, [1, 4, 4])],
+            [value(nodes[-1][2], onnx.TensorProto.FLOAT, None)],
+            [numpy_helper.from_array(array, name) for name, array in stored.items()],
+        )  # fmt: skip
+        return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+
+    return build
+
+
 @pytest.fixture
 def detector(tmp_path: Path, build_detector: Callable[..., Any]) -> Path:
     """The detector of ``build_detector`` as a file."""

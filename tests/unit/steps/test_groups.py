@@ -1,22 +1,15 @@
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from edgebuild.steps import _groups
-from edgebuild.steps._onnx_file import load_onnx, name_nodes
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
 pytestmark = pytest.mark.yolo
-
-
-def _types(model: Any, names: tuple[str, ...]) -> set[str]:
-    return {node.op_type for node in model.graph.node if node.name in set(names)}
 
 
 def test_finds_the_parts_of_a_small_detector(build_detector: Callable[..., Any]) -> None:
@@ -41,18 +34,6 @@ def test_names_play_no_role(build_detector: Callable[..., Any]) -> None:
     assert _groups.find_groups(model) == renamed
 
 
-def test_only_the_concatenation_of_boxes_and_scores_mixes(build_detector: Callable[..., Any]) -> None:
-    assert _groups.mixing_nodes(build_detector()) == ("output0",)
-
-
-def test_what_selects_from_mixed_values_mixes_too(build_detector: Callable[..., Any]) -> None:
-    helper = pytest.importorskip("onnx.helper")
-    model = build_detector()
-    model.graph.node.append(helper.make_node("Transpose", ["output0"], ["rows"], name="rows", perm=[0, 2, 1]))
-    model.graph.output[0].name = "rows"
-    assert _groups.mixing_nodes(model) == ("output0", "rows")
-
-
 def test_sizes_lead_nowhere(build_detector: Callable[..., Any]) -> None:
     """A head that reads the size of a feature map does not thereby contain what computes the map."""
     helper = pytest.importorskip("onnx.helper")
@@ -68,37 +49,80 @@ def test_sizes_lead_nowhere(build_detector: Callable[..., Any]) -> None:
     assert set(groups["last"]) == {"box0", "box1", "class0", "class1"}
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("simplify", [True, False], ids=["simplified", "plain"])
-@pytest.mark.parametrize(
-    ("name", "end2end"), [("yolo11n", False), ("yolov8n", False), ("yolo26n", False), ("yolo26n", True)]
-)
-def test_finds_the_parts_of_real_exports(
-    zoo: Path, tmp_path: Path, run_step_at: Callable[..., Any], name: str, *, simplify: bool, end2end: bool
-) -> None:
-    done = run_step_at(
-        tmp_path, "export", "--weights", zoo / f"{name}.pt", "--task", "detect", "--imgsz", 64, 64,
-        "--model", "m.onnx", "--info", "m.json",
-        *(["--simplify"] if simplify else []), *(["--end2end"] if end2end else []),
+def test_weights_that_are_reordered_first_are_still_weights(build_graph: Callable[..., Any]) -> None:
+    model = build_graph(
+        ("Transpose", ["matrix"], "turned"), ("MatMul", ["image", "turned"], "product"),
+        ("Softmax", ["product"], "chance"),
     )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    assert json.loads((tmp_path / "m.json").read_text(encoding="utf-8"))["end2end"] is end2end
-    model = load_onnx(tmp_path / "m.onnx")
-    name_nodes(model)
     groups = _groups.find_groups(model)
+    assert (groups["decode"], groups["last"], groups["first"]) == (("chance",), ("product",), ("product",))
+    assert groups["attention"] == ()
+    assert _groups.find_gaps(model, groups) == ()
 
-    channels = {tensor.name: tensor.dims[0] for tensor in model.graph.initializer if tensor.dims}
-    last = [node for node in model.graph.node if node.name in groups["last"]]
-    boxes = 4 if name == "yolo26n" else 64
-    assert sorted(channels[node.input[1]] for node in last) == sorted([boxes] * 3 + [80] * 3)
-    assert {node.op_type for node in last} == {"Conv"}
-    expected = {"Concat", "Sigmoid", "Mul"} | ({"Softmax", "Conv"} if name != "yolo26n" else set())
-    assert expected <= _types(model, groups["decode"])
-    assert ("TopK" in _types(model, groups["decode"])) is end2end
-    assert "Resize" not in _types(model, groups["head"])
-    convolutions = sum(node.op_type == "Conv" for node in model.graph.node if node.name in groups["head"])
-    assert convolutions == {"yolov8n": 19, "yolo11n": 25, "yolo26n": 24}[name]
-    assert len(groups["first"]) == 1
-    assert _types(model, groups["attention"]) >= ({"MatMul", "Softmax"} if name != "yolov8n" else set())
-    assert bool(groups["attention"]) is (name != "yolov8n")
-    assert _groups.mixing_nodes(model)[0] in groups["decode"]
+
+def test_an_expectation_is_decoding_also_as_a_matrix_product(build_graph: Callable[..., Any]) -> None:
+    model = build_graph(
+        ("MatMul", ["image", "matrix"], "bins"), ("Softmax", ["bins"], "chance"),
+        ("MatMul", ["chance", "places"], "mean"),
+    )  # fmt: skip
+    groups = _groups.find_groups(model)
+    assert (groups["decode"], groups["last"]) == (("chance", "mean"), ("bins",))
+
+
+def test_a_transformers_attention_is_found(build_graph: Callable[..., Any]) -> None:
+    model = build_graph(
+        ("MatMul", ["image", "matrix"], "query"), ("MatMul", ["image", "matrix"], "key"),
+        ("Transpose", ["key"], "turned"), ("MatMul", ["query", "turned"], "product"),
+        ("Softmax", ["product"], "weight"), ("MatMul", ["weight", "query"], "mix"),
+        ("MatMul", ["mix", "matrix"], "logits"), ("Sigmoid", ["logits"], "chance"),
+    )  # fmt: skip
+    groups = _groups.find_groups(model)
+    assert set(groups["attention"]) == {"turned", "product", "weight", "mix"}
+    assert (groups["decode"], groups["last"]) == (("chance",), ("logits",))
+    assert set(groups["first"]) == {"query", "key"}
+
+
+def test_attention_as_one_operator_is_found(build_graph: Callable[..., Any]) -> None:
+    model = build_graph(
+        ("MatMul", ["image", "matrix"], "query"), ("Attention", ["query", "query", "query"], "mix"),
+        ("MatMul", ["mix", "matrix"], "logits"), ("Sigmoid", ["logits"], "chance"),
+    )  # fmt: skip
+    assert "mix" in _groups.find_groups(model)["attention"]
+
+
+class TestGaps:
+    def test_a_graph_without_weights_has_nothing_to_quantize(self, build_graph: Callable[..., Any]) -> None:
+        model = build_graph(("Relu", ["image"], "out"))
+        (gap,) = _groups.find_gaps(model, _groups.find_groups(model))
+        assert "nothing of it can be quantized" in gap
+
+    def test_without_probabilities_mixed_outputs_cannot_be_told(
+        self, build_graph: Callable[..., Any]
+    ) -> None:
+        model = build_graph(("MatMul", ["image", "matrix"], "raw"), ("Relu", ["raw"], "out"))
+        (gap,) = _groups.find_gaps(model, _groups.find_groups(model))
+        assert "no sigmoid or softmax" in gap
+
+    def test_an_output_that_is_computed_from_the_input_alone(self, build_graph: Callable[..., Any]) -> None:
+        model = build_graph(
+            ("MatMul", ["image", "matrix"], "raw"), ("Sigmoid", ["raw"], "chance"),
+            ("Mul", ["image", "chance"], "out"),
+        )  # fmt: skip
+        (gap,) = _groups.find_gaps(model, _groups.find_groups(model))
+        assert "decode may hold more" in gap
+
+    def test_an_output_that_reads_the_shape_of_the_input_is_no_gap(
+        self, build_graph: Callable[..., Any]
+    ) -> None:
+        model = build_graph(
+            ("MatMul", ["image", "matrix"], "raw"), ("Sigmoid", ["raw"], "chance"),
+            ("Shape", ["image"], "shape"),
+            ("Reshape", ["chance", "shape"], "out"),
+        )  # fmt: skip
+        assert _groups.find_gaps(model, _groups.find_groups(model)) == ()
+
+    def test_operators_of_others_are_named(self, build_graph: Callable[..., Any]) -> None:
+        model = build_graph(("MatMul", ["image", "matrix"], "raw"), ("Sigmoid", ["raw"], "out"))
+        model.graph.node[1].domain = "acme"
+        (gap,) = _groups.find_gaps(model, _groups.find_groups(model))
+        assert "acme" in gap
