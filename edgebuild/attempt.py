@@ -10,6 +10,7 @@ import signal
 import sys
 import traceback
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,7 +24,7 @@ from edgebuild.errors import (
     StoreError,
     ToolchainMissingError,
 )
-from edgebuild.execute import Execution, StartError, execute
+from edgebuild.execute import StartError, execute
 from edgebuild.log import log_tail
 from edgebuild.store import make_folder
 from edgebuild.worker import NotServedError
@@ -32,7 +33,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from edgebuild.action import Action, Finding
-    from edgebuild.execute import Start
+    from edgebuild.environment import Surroundings
+    from edgebuild.process_types import Execution, Start
     from edgebuild.worker import Workers
 
 PACKAGE_PARENT = str(Path(__file__).resolve().parent.parent)
@@ -60,6 +62,7 @@ def attempt(  # noqa: PLR0913 - a process has this many sides
     lay_out: Callable[[], None],
     progress: Callable[[str], None],
     workers: Workers | None = None,
+    surroundings: Surroundings | None = None,
 ) -> Attempted:
     """Run an action's process, again when the toolchain is known to need it.
 
@@ -71,11 +74,15 @@ def attempt(  # noqa: PLR0913 - a process has this many sides
         lay_out: Makes the scratch directory what it has to be before an attempt.
         progress: Called with what one of our own steps says of how far it is.
         workers: What may serve our own steps in place of a plain process; it changes nothing but the time.
+        surroundings: Where the process, or a runtime file of a step of ours, runs; None: as edgebuild does.
 
     Raises:
         StepError: The last attempt failed.
         ToolchainMissingError: The process cannot be started, or a package is missing.
     """
+    start = partial(
+        _start, scratch=scratch, log=log, environ=environ, progress=progress, surroundings=surroundings
+    )
     make_folder(log.parent)
     log.write_text(f"# {action.id}\n# {shlex.join(action.argv)}\n", encoding="utf-8", errors="replace")
     for left in reversed(range(action.retries + 1)):
@@ -85,12 +92,12 @@ def attempt(  # noqa: PLR0913 - a process has this many sides
             _note(log, "in a worker, which has the packages loaded")
         said = log.stat().st_size
         try:
-            execution = _start(action, scratch, log, environ, progress, served)
+            execution = start(action, served)
         except NotServedError as why:
             _note(log, f"not in a worker after all ({why}): a process of its own")
             lay_out()
             said = log.stat().st_size
-            execution = _start(action, scratch, log, environ, progress)
+            execution = start(action)
         ended = execution.timed_out or execution.interrupted
         if execution.exit_code == 0 and not ended:
             return Attempted(seconds=execution.seconds, said=said)
@@ -105,24 +112,26 @@ def _note(log: Path, text: str) -> None:
         stream.write(f"# {text}\n")
 
 
-def _start(
+def _start(  # noqa: PLR0913 - likewise
     action: Action,
+    served: Start | None = None,
+    *,
     scratch: Path,
     log: Path,
     environ: Mapping[str, str],
     progress: Callable[[str], None],
-    served: Start | None = None,
+    surroundings: Surroundings | None,
 ) -> Execution:
     def on_line(line: str) -> None:
         if line.startswith(protocol.PROGRESS_PREFIX):
             progress(line.removeprefix(protocol.PROGRESS_PREFIX))
 
-    argv = [sys.executable, *action.argv[1:]] if action.argv[0] == "python" else list(action.argv)
+    argv, env = command(action, scratch, environ, surroundings)
     try:
         return execute(
             argv,
             cwd=scratch,
-            env=environment(action, scratch, environ),
+            env=env,
             log=log,
             timeout=action.timeout,
             on_line=on_line if is_own(action) else None,
@@ -131,6 +140,24 @@ def _start(
     except StartError as error:
         hint = "`edgebuild doctor` shows what was looked for and how to get it"
         raise ToolchainMissingError(f"{action.id}: {error}", hint=hint) from error
+
+
+def command(
+    action: Action, scratch: Path, environ: Mapping[str, str], surroundings: Surroundings | None
+) -> tuple[list[str], dict[str, str]]:
+    """Return the argv and the environment that an action's process gets.
+
+    A vendor's step runs in the toolchain's environment. A step of ours stays in edgebuild's own and is told
+    where the toolchain's runtime file has to run.
+    """
+    env = environment(action, scratch, environ)
+    python = sys.executable
+    if surroundings is not None and is_own(action):
+        env |= {protocol.RUNTIME_VARIABLE: surroundings.for_runtime(env)}
+    elif surroundings is not None:
+        python = surroundings.python or python
+        env = surroundings.applied(env) | dict(action.env)
+    return [python, *action.argv[1:]] if action.argv[0] == "python" else list(action.argv), env
 
 
 def environment(action: Action, scratch: Path, environ: Mapping[str, str]) -> dict[str, str]:
@@ -158,7 +185,7 @@ def environment(action: Action, scratch: Path, environ: Mapping[str, str]) -> di
         env |= {"PYTHONPATH": PACKAGE_PARENT, "PYTHONSAFEPATH": "1", "PYTHONUNBUFFERED": "1"}
         env |= {"YOLO_AUTOINSTALL": "false", "YOLO_OFFLINE": "true", "YOLO_CONFIG_DIR": str(temporary)}
         env |= {"ORT_DISABLE_TELEMETRY": "1"}
-    env |= {name: environ[name] for name in action.env_pass if name in environ}
+    env |= {name: environ[name] for name in (*action.env_locate, *action.env_pass) if name in environ}
     return env | dict(action.env)
 
 

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 
     from edgebuild.action import Action, ActionKey, ActionResult
     from edgebuild.cache import ActionCache
+    from edgebuild.environment import Surroundings
     from edgebuild.memo import Memo
     from edgebuild.worker import Workers
 
@@ -54,6 +55,7 @@ class Context:
         listener: Whoever shows progress.
         force: Ids of actions to run although a result is there.
         workers: What may serve edgebuild's own steps in place of plain processes.
+        surroundings: Where the processes of toolchains with an environment of their own run, by toolchain.
     """
 
     cache: ActionCache
@@ -67,3 +69,4 @@ class Context:
     listener: Listener
     force: frozenset[str] = field(default_factory=frozenset)
     workers: Workers | None = None
+    surroundings: Mapping[str, Surroundings] = field(default_factory=dict)

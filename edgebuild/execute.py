@@ -12,15 +12,17 @@ import subprocess
 import tempfile
 import threading
 import time
-from dataclasses import dataclass
-from typing import IO, TYPE_CHECKING, BinaryIO, Protocol
+from typing import TYPE_CHECKING, BinaryIO
 
 from edgebuild.log import Lines
 from edgebuild.process_tree import MARKER, adopt_orphans, end_tree, new_mark, signal_tree
+from edgebuild.process_types import Captured, Execution
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
+
+    from edgebuild.process_types import Process, Start
 
 GRACE_SECONDS = 3.0
 """How long a process group may take to end after SIGTERM before it gets SIGKILL."""
@@ -39,53 +41,6 @@ class StartError(OSError):
     """A command could not be started: absent, not executable, not a program, arguments too long."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Captured:
-    """The end of a short command whose output is wanted as text (both streams, in order)."""
-
-    exit_code: int
-    text: str
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Execution:
-    """How a process ended.
-
-    Attributes:
-        exit_code: As the process gave it; negative: the signal that killed it.
-        timed_out: It was killed for running longer than its limit.
-        interrupted: It was killed because the whole run was stopped.
-        seconds: Wall time.
-    """
-
-    exit_code: int
-    timed_out: bool
-    interrupted: bool
-    seconds: float
-
-
-class Process(Protocol):
-    """A process that :func:`execute` follows, whoever started it."""
-
-    @property
-    def pid(self) -> int:
-        """Its number, which is that of its process group too."""
-
-    @property
-    def stdout(self) -> IO[bytes] | None:
-        """The end of the pipe that receives both output streams."""
-
-    def wait(self) -> int:
-        """Return the exit code once it has ended; until then its number is not given to another process."""
-
-
-class Start(Protocol):
-    """Whatever starts a process in a session of its own with its output in a pipe."""
-
-    def __call__(self, argv: Sequence[str], *, cwd: Path, env: Mapping[str, str]) -> Process:
-        """Start it, or raise."""
-
-
 class Server:
     """A program of ours that serves this process until it is killed."""
 
@@ -98,14 +53,25 @@ class Server:
         """Its process number."""
         return self._process.pid
 
-    def kill(self) -> None:
-        """End it at once."""
+    def kill(self, patience: float = 0.0) -> int:
+        """End it, at once or after some seconds in which it may end by itself; return its exit code."""
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            if patience:
+                self._process.wait(patience)
         signal_tree(self._process.pid, self._mark, signal.SIGKILL)
-        self._process.wait()
+        exit_code = self._process.wait()
         _children.discard(self._process.pid)
+        return exit_code
 
 
-def serve(argv: Sequence[str], *, cwd: Path, env: Mapping[str, str], keep: int) -> Server:
+def serve(
+    argv: Sequence[str],
+    *,
+    cwd: Path,
+    env: Mapping[str, str],
+    keep: int,
+    stdout: int = subprocess.DEVNULL,
+) -> Server:
     """Start a program of ours that answers on a socket; whoever started it has to kill it.
 
     It is not among the processes that :func:`stop_all` ends: what it splits off is.
@@ -115,13 +81,14 @@ def serve(argv: Sequence[str], *, cwd: Path, env: Mapping[str, str], keep: int) 
         cwd: Working directory.
         env: Its whole environment.
         keep: File descriptor that it inherits.
+        stdout: Where both its output streams go.
 
     Raises:
         StartError: It cannot be started.
     """
     mark = new_mark()
     marked = {**env, MARKER: mark}
-    return Server(_start(argv, cwd=cwd, env=marked, stdout=subprocess.DEVNULL, keep=(keep,)), mark)
+    return Server(_start(argv, cwd=cwd, env=marked, stdout=stdout, keep=(keep,)), mark)
 
 
 def capture(argv: Sequence[str], *, env: Mapping[str, str], timeout: float) -> Captured:

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from edgebuild.manifest import Manifest, Target
 
+    from edgebuild.toolchain import Measured, Toolchain
 EVALUATION_THREADS = 2
 """Threads of a validation session: fixed, because the sum order of floats may follow it."""
 
@@ -28,12 +29,14 @@ class Subject:
         evidence: What measuring it proves of the shipped artifact.
         runtime: A toolchain's program that runs it; None: ONNX Runtime.
     """
+        environment: Toolchain in whose environment that program runs; empty: in edgebuild's own.
 
     artifact: Ref
     info: Ref
     evidence: str
     runtime: Path | None = None
 
+    environment: str = ""
     def arguments(self) -> list[str]:
         """Return the arguments that every measuring step shares."""
         found = ["--artifact", self.artifact.path("artifact"), "--info", self.info.path("info")]
@@ -50,6 +53,19 @@ class Subject:
 
 
 def validate(manifest: Manifest, action_id: str, target: str, subject: Subject) -> Action:
+def subject_of(toolchain: Toolchain, measured: Measured, artifact: Ref, info: Ref) -> Subject:
+    """Return what a recipe has measured, and where: a runtime file belongs to the toolchain's environment."""
+    runtime = toolchain.folder / measured.runtime if measured.runtime else None
+    foreign = runtime is not None and toolchain.environment.own and not toolchain.environment.image
+    return Subject(
+        artifact=artifact,
+        info=info,
+        evidence=measured.evidence,
+        runtime=runtime,
+        environment=toolchain.name if foreign else "",
+    )
+
+
     """Return the one validation protocol, for a float or a quantized artifact."""
     dataset = manifest.dataset
     assert dataset is not None  # noqa: S101 - without a dataset the plan has no validation
@@ -69,6 +85,7 @@ def validate(manifest: Manifest, action_id: str, target: str, subject: Subject) 
         target=target,
         inputs=(*subject.inputs(), validation_input(dataset)),
         outputs=(Output(role="metrics", path="metrics.json"), Output(role="golden", path="golden.npz")),
+        environment=subject.environment,
         files=(dataset_file(manifest),),
         origin=(
             ("--confidence", "dataset.validation.confidence"),
@@ -94,6 +111,7 @@ def detections(manifest: Manifest, action_id: str, target: str, subject: Subject
         target=target,
         inputs=(*subject.inputs(), validation_input(dataset)),
         outputs=(Output(role="detections", path="detections.json"),),
+        environment=subject.environment,
     )
 
 
@@ -112,6 +130,7 @@ def benchmark(target: Target, action_id: str, subject: Subject, batch: int) -> A
         target=target.name,
         inputs=subject.inputs(),
         outputs=(Output(role="benchmark", path="benchmark.json"),),
+        environment=subject.environment,
         machine=True,
         origin=tuple(
             (f"--{name}", f"targets.{target.name}.benchmark.{name}") for name in ("threads", "warmup", "runs")

@@ -178,6 +178,7 @@ def _attempt(
         environ=context.environ,
         lay_out=lay_out,
         progress=lambda text: context.listener.progressed(action, text),
+        surroundings=context.surroundings.get(action.environment),
         workers=context.workers,
     )
 

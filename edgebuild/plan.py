@@ -209,25 +209,15 @@ class _Draft:
         pictures: dict[str, Ref] = {}
         manifest = self._manifest
         if recipe.evaluate is not None and manifest.dataset is not None:
-            runtime = toolchain.folder / recipe.evaluate.runtime if recipe.evaluate.runtime else None
-            subject = Subject(
-                artifact=source.get(recipe.evaluate.artifact),
-                info=source.info(),
-                evidence=recipe.evaluate.evidence,
-                runtime=runtime,
-            )
+            tested = source.get(recipe.evaluate.artifact)
+            subject = measure.subject_of(toolchain, recipe.evaluate, tested, source.info())
             done = self.add(measure.validate(manifest, f"{target.name}/validate", target.name, subject))
             verdict["metrics"] = Ref(action=done, output="metrics", name="metrics.json")
             done = self.add(measure.detections(manifest, f"{target.name}/detections", target.name, subject))
             pictures["detections"] = Ref(action=done, output="detections", name="detections.json")
         if recipe.benchmark is not None:
-            runtime = toolchain.folder / recipe.benchmark.runtime if recipe.benchmark.runtime else None
-            subject = Subject(
-                artifact=source.get(recipe.benchmark.artifact),
-                info=source.info(),
-                evidence=recipe.benchmark.evidence,
-                runtime=runtime,
-            )
+            timed = source.get(recipe.benchmark.artifact)
+            subject = measure.subject_of(toolchain, recipe.benchmark, timed, source.info())
             done = self.add(measure.benchmark(target, f"{target.name}/benchmark", subject, target.batch))
             verdict["benchmark"] = Ref(action=done, output="benchmark", name="benchmark.json")
         verdict |= self._baseline(target, source)

@@ -100,6 +100,19 @@ def variables_in(pattern: str) -> tuple[str, ...]:
     return tuple(_VARIABLE.findall(pattern))
 
 
+def expand_pattern(pattern: str, environ: Mapping[str, str], how: list[str]) -> list[str]:
+    """Return the files that a pattern with variables and globs names, and note in words what was tried."""
+    unset = [name for name in variables_in(pattern) if not environ.get(name)]
+    if unset:
+        how.append(f"skipped {pattern}: {', '.join(unset)} is not set")
+        return []
+    path = _VARIABLE.sub(lambda match: glob.escape(environ[match.group(1)]), pattern)
+    found = sorted(glob.glob(path))  # noqa: PTH207 - Path.glob takes no absolute pattern
+    if not found:
+        how.append(f"no file {path}")
+    return found
+
+
 def identity(probed: Probed) -> str:
     """Return what identifies a found tool in an action key: its version and the text that says it.
 
@@ -115,7 +128,7 @@ def _with_version(probed: Probed, probe: VersionProbe, executable: str, environ:
         return _asked(probed, probe, executable, environ)
     how, raw = list(probed.how), ""
     for pattern in probe.files:
-        for path in _expand(pattern, environ, how):
+        for path in expand_pattern(pattern, environ, how):
             try:
                 text = Path(path).read_text(encoding="utf-8", errors="replace")
             except OSError as error:
@@ -169,18 +182,6 @@ def _distributions(name: str, folders: Sequence[str]) -> Iterator[tuple[str, str
             project, dash, version = stem.rpartition("-")
             if dot and dash and re.sub(r"[-_.]+", "_", project).lower() == wanted:
                 yield str(Path(folder).absolute() / entry / "METADATA"), version
-
-
-def _expand(pattern: str, environ: Mapping[str, str], how: list[str]) -> list[str]:
-    unset = [name for name in variables_in(pattern) if not environ.get(name)]
-    if unset:
-        how.append(f"skipped {pattern}: {', '.join(unset)} is not set")
-        return []
-    path = _VARIABLE.sub(lambda match: glob.escape(environ[match.group(1)]), pattern)
-    found = sorted(glob.glob(path))  # noqa: PTH207 - Path.glob takes no absolute pattern
-    if not found:
-        how.append(f"no file {path}")
-    return found
 
 
 def _match(regex: str, text: str) -> str:

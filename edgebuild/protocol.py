@@ -21,3 +21,7 @@ What follows is one JSON object with the strings ``id`` (a slug), ``level`` (``n
 ``error``), ``message`` and ``hint``. A finding is kept with the action's result, so a cached result brings it
 again; it does not make the action fail.
 """
+
+RUNTIME_VARIABLE = "EDGEBUILD_RUNTIME"
+"""Variable that tells a step of ours where a toolchain's runtime file has to run, as JSON: its ``python`` and
+the whole ``env``. It is set when the process starts and is in no key: the environment's identity is."""

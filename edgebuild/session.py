@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgebuild.context import Context
+from edgebuild.environment import probe_in, surroundings
+from edgebuild.environment_values import ENVIRONMENT_TOOL
 from edgebuild.errors import ManifestError, Problem, ToolchainMissingError, UsageError
 from edgebuild.identity import YOLO_EXTRA, own_identities
 from edgebuild.journal import Journal
@@ -16,13 +18,14 @@ from edgebuild.load import load_manifest
 from edgebuild.machine import this_family, this_processor
 from edgebuild.memo import Memo
 from edgebuild.plan import make_plan
-from edgebuild.probe import Probed, identity, probe_tool
+from edgebuild.probe import Probed, identity
 from edgebuild.toolchain import Toolchain, load_toolchain
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from edgebuild.context import Listener
+    from edgebuild.environment import Surroundings
     from edgebuild.manifest import Manifest
     from edgebuild.plan import Plan, TargetPlan
     from edgebuild.remote_tier import RemoteTier
@@ -41,14 +44,19 @@ class Installed:
         probed: Vendors' tools, by ``toolchain/tool``.
         identities: Identity per tool name of the plan; empty for what is missing.
         distributions: Python distributions that edgebuild's own steps need and that are missing.
+        surroundings: Where the processes of toolchains with an environment of their own run.
     """
 
     probed: Mapping[str, Probed]
     identities: Mapping[str, str]
     distributions: tuple[str, ...]
+    surroundings: Mapping[str, Surroundings] = field(default_factory=dict)
 
     def problems(self, target: TargetPlan) -> tuple[Probed, ...]:
-        """Return the tools of a target that cannot be used."""
+        """Return the tools of a target that cannot be used; without its environment, that alone."""
+        place = self.surroundings.get(target.toolchain.name)
+        if place is not None and place.problem:
+            return (place.probed,)
         return tuple(self.probed[name] for name in needed_tools(target) if not self.probed[name].usable)
 
 
@@ -91,6 +99,7 @@ class Session:
             journal=Journal(self.folder / "journal.jsonl"),
             identities=self.installed.identities,
             environ=dict(os.environ),
+            surroundings=self.installed.surroundings,
             machine=this_processor(),
             folder=self.folder,
             workspace=self.manifest.folder,
@@ -220,30 +229,36 @@ def load_toolchains(manifest: Manifest, search: Sequence[Path]) -> dict[str, Too
 
 def found_versions(toolchains: Mapping[str, Toolchain]) -> dict[str, str]:
     """Return ``toolchain/tool`` -> version here, of the tools whose version chooses arguments."""
-    probed = (
-        probe_tool(toolchain.name, tool, os.environ)
-        for toolchain in toolchains.values()
-        for tool in toolchain.tools.values()
-        if tool.known
-    )
+    chosen = [(one, [tool for tool in one.tools.values() if tool.known]) for one in toolchains.values()]
+    places = {
+        one.name: surroundings(one, os.environ, cache_root(os.environ)) for one, tools in chosen if tools
+    }
+    probed = [probe_in(places[one.name], one, tool, os.environ) for one, tools in chosen for tool in tools]
     return {found.name: found.version for found in probed if found.found and found.version}
 
 
 def look(plan: Plan) -> Installed:
     """Look at what is installed of everything a plan uses; starts only version commands."""
     probed: dict[str, Probed] = {}
+    places: dict[str, Surroundings] = {}
     for target in plan.targets:
+        toolchain = target.toolchain
+        place = places.get(toolchain.name) or surroundings(toolchain, os.environ, cache_root(os.environ))
+        if place is not None:
+            places[toolchain.name] = place
+            probed[place.probed.name] = place.probed
         for name in needed_tools(target):
-            if name not in probed:
-                tool = target.toolchain.tools[name.partition("/")[2]]
-                probed[name] = probe_tool(target.toolchain.name, tool, os.environ)
+            if name not in probed and not (place and place.problem):
+                probed[name] = probe_in(place, toolchain, toolchain.tools[name.partition("/")[2]], os.environ)
     names = dict.fromkeys(tool for action in plan.actions for tool in action.tools)
     own, missing = own_identities(names)
     vendors = {name: identity(found) if found.found else "" for name, found in probed.items()}
+    vendors |= {f"{ENVIRONMENT_TOOL}{name}": place.identity for name, place in places.items()}
     return Installed(
         probed=probed,
         identities={name: own.get(name, vendors.get(name, "")) for name in names},
         distributions=missing,
+        surroundings=places,
     )
 
 

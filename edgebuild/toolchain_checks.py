@@ -81,6 +81,7 @@ def consistency_faults(document: Mapping[str, Any], files: Collection[str]) -> l
         *_recipe_faults(document),
         *_step_faults(document),
         *_pattern_faults(document),
+        *_environment_faults(document.get("environment", {})),
     ]
 
 
@@ -255,6 +256,30 @@ def _unknown(path: Path_, names: Iterable[str], known: Collection[str], what: st
 
 def _known(names: Iterable[str]) -> str:
     return f"known: {', '.join(names) or 'none'}"
+
+def _environment_faults(document: Mapping[str, Any]) -> Iterator[Fault]:
+    kinds = [key for key in ("requirements", "activate", "image") if key in document]
+    for key in kinds[1:]:
+        yield Fault(path=("environment", key), message=f"{kinds[0]} and {key} exclude each other")
+    if "python" in document and "requirements" not in document:
+        yield Fault(path=("environment", "python"), message="a Python version needs `requirements`")
+    if "engine" in document and "image" not in document:
+        yield Fault(path=("environment", "engine"), message="an engine needs an `image`")
+    both = sorted({*document.get("pass", ())} & {*document.get("locate", ())})
+    if both:
+        yield Fault(path=("environment", "locate"), message=f"{', '.join(both)} is in `pass` as well")
+    ranges: list[tuple[Path_, str]] = [(("python",), document.get("python", ""))]
+    for index, need in enumerate(document.get("system", ())):
+        ranges.append((("system", index, "supported"), need.get("supported", "")))
+        if "supported" in need and "version" not in need:
+            place = ("environment", "system", index, "supported")
+            yield Fault(path=place, message="a range needs a version to compare")
+    for path, text in ranges:
+        try:
+            _ = parse_range(text) if text else ()
+        except ValueError as error:
+            yield Fault(path=("environment", *path), message=str(error))
+
 
 
 def _mapping(value: Any) -> Mapping[str, Any]:

@@ -56,13 +56,13 @@ def parse_toolchain(folder: Path, document: Mapping[str, Any]) -> Toolchain:
         steps={name: _step(folder, name, step) for name, step in document.get("steps", {}).items()},
         findings=tuple(LogRule(**finding) for finding in document.get("findings", ())),
         requires=tuple(_requirement(entry) for entry in document.get("requires", ())),
-        environment=_environment(folder, document.get("environment", {})),
         package_files=tuple(
             (path, _template(folder, file)) for path, file in package.get("files", {}).items()
         ),
         package_readme=_template(folder, package["readme"]) if "readme" in package else None,
         qdq=_qdq(document.get("qdq", {})),
     )
+        environment=_environment(folder, document.get("environment", {})),
 
 
 def _environment(folder: Path, document: Mapping[str, Any]) -> Environment:

@@ -62,9 +62,10 @@ def watched_files(
 
 def watched_variables(session: Session, environ: Mapping[str, str]) -> dict[str, str | None]:
     """Return the variables that a run looks at, with their values; None for one that is not set."""
-    declared = [name for action in session.plan.actions for name in action.env_pass]
+    declared = [name for action in session.plan.actions for name in (*action.env_pass, *action.env_locate)]
     probed = [name for target in session.plan.targets for name in target.toolchain.env_pass]
-    named = [name for pattern in _version_files(session) for name in variables_in(pattern)]
+    scripts = [one for target in session.plan.targets for one in target.toolchain.environment.activate]
+    named = [name for pattern in (*_version_files(session), *scripts) for name in variables_in(pattern)]
     return {name: environ.get(name) for name in dict.fromkeys([*VARIABLES, *declared, *probed, *named])}
 
 

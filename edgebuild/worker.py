@@ -29,7 +29,8 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from edgebuild.action import Action
-    from edgebuild.execute import Server, Start
+    from edgebuild.execute import Server
+    from edgebuild.process_types import Start
 
 READY_SECONDS = 600.0
 """How long the imports may take; a plain process has no such limit, but it has no one waiting behind it."""

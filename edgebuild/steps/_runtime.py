@@ -7,6 +7,8 @@ A toolchain whose artifact ONNX Runtime cannot run brings a Python file with one
 The callable takes (batch, channels, height, width) float32 images from 0 to 1 and returns the outputs as the
 float ONNX would give them. It may have a method ``bind(images)`` that returns a call without arguments which
 runs those images with everything allocated beforehand; the benchmark then times that call.
+
+The file runs in the toolchain's own Python where the toolchain has one (:mod:`edgebuild.steps._foreign`).
 """
 
 from __future__ import annotations
@@ -16,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from edgebuild.steps import _ort
+from edgebuild.steps import _foreign, _ort
 from edgebuild.steps._step import StepFailure, fail
 
 if TYPE_CHECKING:
@@ -70,6 +72,11 @@ class Artifact:
         bind = getattr(self.infer, "bind", None)
         return bind(images) if bind else lambda: self.infer(images)
 
+    @property
+    def foreign(self) -> _foreign.Foreign | None:
+        """The runtime when it runs in another Python: it measures itself there."""
+        return self.infer if isinstance(self.infer, _foreign.Foreign) else None
+
 
 def open_artifact(artifact: str, info: Mapping[str, Any], *, threads: int, runtime: str | None) -> Artifact:
     """Load an artifact with ONNX Runtime, or with a toolchain's own runtime file.
@@ -86,6 +93,11 @@ def open_artifact(artifact: str, info: Mapping[str, Any], *, threads: int, runti
     if not Path(artifact).exists():
         fail(f"{artifact}: no such artifact", hint="the step that builds it left nothing there")
     _ort.disable_telemetry()  # a toolchain's own runtime file may import ONNX Runtime too
+    where = _foreign.place() if runtime else None
+    if runtime and where:
+        _need_file(runtime)
+        foreign = _foreign.Foreign(where, runtime, artifact, info, threads)
+        return Artifact(infer=foreign, batch=fixed_batch(info), outputs=len(info.get("outputs", ())))
     load = _load_function(runtime) if runtime else _ort.load
     try:
         infer = load(artifact, dict(info), threads)
@@ -106,9 +118,9 @@ def fixed_batch(info: Mapping[str, Any]) -> int | None:
 
 
 def _load_function(path: str) -> Callable[[str, dict[str, Any], int], Any]:
+    _need_file(path)
     spec = importlib.util.spec_from_file_location("edgebuild_runtime", path)
-    if spec is None or spec.loader is None or not Path(path).is_file():
-        fail(f"{path}: not a Python file", hint="name a runtime.py that defines load()")
+    assert spec is not None and spec.loader is not None  # noqa: S101, PT018 - a .py file always has both
     module = importlib.util.module_from_spec(spec)
     try:
         spec.loader.exec_module(module)
@@ -120,6 +132,11 @@ def _load_function(path: str) -> Callable[[str, dict[str, Any], int], Any]:
     if not callable(load):
         fail(f"{path}: defines no load()", hint="it needs load(artifact, info, threads)")
     return load
+
+
+def _need_file(path: str) -> None:
+    if not path.endswith(".py") or not Path(path).is_file():
+        fail(f"{path}: not a Python file", hint="name a runtime.py that defines load()")
 
 
 def _fill(images: npt.NDArray[np.float32], batch: int) -> npt.NDArray[np.float32]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import gc
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from edgebuild.steps._machine import describe_machine, peak_memory_mb, read_text
 from edgebuild.steps._ort import import_onnxruntime
 from edgebuild.steps._runtime import fixed_batch, open_artifact
+from edgebuild.steps._server import time_calls
 from edgebuild.steps._step import fail, progress, read_json, run_step, write_json
 from edgebuild.steps._timing import latency_metrics, thin, trust
 
@@ -19,9 +19,6 @@ if TYPE_CHECKING:
 
     import numpy as np
     import numpy.typing as npt
-
-MIN_RUNS = 5
-"""Runs measured even when the time limit is already over."""
 
 NOTES = {
     "latency": "one call with the whole batch, inputs and outputs already in memory; "
@@ -43,10 +40,13 @@ def main(argv: Sequence[str]) -> None:
     artifact = open_artifact(options.artifact, info, threads=options.threads, runtime=options.runtime)
     load_ms = (time.perf_counter_ns() - started) / 1e6
     artifact(images)  # a wrong shape is told here, in words
-    samples = measure(
-        artifact.bind(images), warmup=options.warmup, runs=options.runs, seconds_limit=options.seconds_limit
-    )
-    write_json(options.output, _document(options, samples, load_ms))
+    settings = {"warmup": options.warmup, "runs": options.runs, "seconds_limit": options.seconds_limit}
+    if artifact.foreign:
+        samples, load_ms = artifact.foreign.measure(images, **settings), artifact.foreign.load_ms
+        status = artifact.foreign.memory
+    else:
+        samples, status = measure(artifact.bind(images), **settings), read_text("/proc/self/status")
+    write_json(options.output, _document(options, samples, load_ms, status))
 
 
 def random_images(info: Mapping[str, Any], *, batch: int) -> npt.NDArray[np.float32]:
@@ -83,25 +83,10 @@ def measure(
     Returns:
         Wall milliseconds per call, in the order measured.
     """
-    limit = float("inf") if seconds_limit is None else time.monotonic() + seconds_limit
-    for done in range(warmup):
-        if done and time.monotonic() > limit:
-            break
-        run()
-    samples: list[float] = []
-    collecting = gc.isenabled()
-    gc.disable()  # a collection in the middle of a run would be counted as the artifact's
-    try:
-        while len(samples) < runs and (len(samples) < MIN_RUNS or time.monotonic() < limit):
-            started = time.perf_counter_ns()
-            run()
-            samples.append((time.perf_counter_ns() - started) / 1e6)
-            if len(samples) % 50 == 0:
-                progress(len(samples), runs, "runs")
-    finally:
-        if collecting:
-            gc.enable()
-    return samples
+    limit = float("inf") if seconds_limit is None else seconds_limit
+    return time_calls(
+        run, warmup=warmup, runs=runs, limit=limit, progress=lambda done: progress(done, runs, "runs")
+    )
 
 
 def size_bytes(artifact: str | Path) -> int:
@@ -111,11 +96,13 @@ def size_bytes(artifact: str | Path) -> int:
     return sum(one.stat().st_size for one in files)
 
 
-def _document(options: argparse.Namespace, samples: list[float], load_ms: float) -> dict[str, Any]:
+def _document(
+    options: argparse.Namespace, samples: list[float], load_ms: float, status: str
+) -> dict[str, Any]:
     metrics = latency_metrics(samples, batch=options.batch)
     metrics.append({"name": "load_ms", "value": round(load_ms, 3), "unit": "ms"})
     metrics.append({"name": "size_mb", "value": round(size_bytes(options.artifact) / 1e6, 6), "unit": "MB"})
-    memory = peak_memory_mb(read_text("/proc/self/status"))
+    memory = peak_memory_mb(status)
     if memory is not None:
         metrics.append({"name": "peak_memory_mb", "value": round(memory, 3), "unit": "MB"})
     settings = {"threads": options.threads, "batch": options.batch, "warmup": options.warmup}

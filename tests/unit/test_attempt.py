@@ -10,7 +10,7 @@ import pytest
 from edgebuild.action import LogRule, Outcome
 from edgebuild.attempt import attempt, crashed, environment, failed, failure, is_own
 from edgebuild.errors import StepError, StepTimeoutError, ToolchainMissingError
-from edgebuild.execute import Execution
+from edgebuild.process_types import Execution
 from tests.unit.workbench import python, shell
 
 if TYPE_CHECKING:

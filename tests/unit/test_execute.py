@@ -19,7 +19,7 @@ from edgebuild.process_tree import MARKER
 from tests.unit.workbench import alive, read_pid, wait_until
 
 if TYPE_CHECKING:
-    from edgebuild.execute import Execution
+    from edgebuild.process_types import Execution
 
 ENV = {"PATH": os.environ["PATH"]}
 

@@ -23,7 +23,7 @@ from tests.unit.workbench import Workbench, alive, read_pid, wait_until
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from edgebuild.execute import Execution
+    from edgebuild.process_types import Execution
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 

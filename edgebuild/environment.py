@@ -1,0 +1,215 @@
+"""Where the processes of a toolchain run: its own Python, an activated SDK, or the caller's environment.
+
+:func:`surroundings` finds out before anything runs; :mod:`edgebuild.attempt` applies it to each process.
+An action names the environment of a toolchain and never its place, so a key holds no path of this machine:
+what stands for the environment there is its identity.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from edgebuild import environment_store
+from edgebuild.environment_activate import Activated, activate
+from edgebuild.execute import find_executable
+from edgebuild.probe import Probed, expand_pattern, probe_tool
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from edgebuild.environment_values import SystemNeed
+    from edgebuild.toolchain import Tool, Toolchain
+
+OWN_VARIABLES = ("PYTHONPATH", "PYTHONSAFEPATH")
+"""Variables that let our own interpreter find us, and that a toolchain's must not see."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Surroundings:
+    """What the processes of one toolchain get.
+
+    Attributes:
+        toolchain: Its name.
+        kind: ``python``, ``activated`` or ``container``.
+        identity: What identifies it in keys; empty when it cannot be used.
+        problem: Why it cannot be used, in one line, or empty.
+        how: What was looked at, in words.
+        get: What to do about the problem.
+        python: The interpreter that ``python`` means there; empty: the one that runs edgebuild.
+        path: Folders that come first on PATH.
+        variables: Variables that are set, below those that an action sets itself.
+        packages: Folders that hold its Python distributions; None: those of the interpreter's own prefix.
+        files: Files and folders whose change can change this answer.
+    """
+
+    toolchain: str
+    kind: str
+    identity: str = ""
+    problem: str = ""
+    how: tuple[str, ...] = ()
+    get: str = ""
+    python: str = ""
+    path: tuple[str, ...] = ()
+    variables: Mapping[str, str] = field(default_factory=dict)
+    packages: tuple[str, ...] | None = None
+    files: tuple[str, ...] = ()
+
+    @property
+    def probed(self) -> Probed:
+        """The environment as one of the things that a target needs."""
+        return Probed(
+            name=f"{self.toolchain}/environment",
+            found=not self.problem,
+            version=self.identity,
+            raw=self.identity,
+            how=self.how,
+            problem=self.problem,
+            get=self.get,
+            files=self.files,
+        )
+
+    def for_runtime(self, env: Mapping[str, str]) -> str:
+        """Return what a step of ours needs to know to start a runtime file here, as JSON."""
+        base = {name: value for name, value in env.items() if name not in OWN_VARIABLES}
+        return json.dumps({"python": self.python, "env": self.applied(base)})
+
+    def applied(self, env: Mapping[str, str]) -> dict[str, str]:
+        """Return an environment with everything of this one on top."""
+        found = {**env, **self.variables}
+        if self.path:
+            found["PATH"] = os.pathsep.join([*self.path, found.get("PATH", "")]).rstrip(os.pathsep)
+        return found
+
+
+def surroundings(toolchain: Toolchain, environ: Mapping[str, str], root: Path) -> Surroundings | None:
+    """Return where a toolchain's processes run; None: in the caller's environment.
+
+    Args:
+        toolchain: The toolchain.
+        environ: The caller's environment.
+        root: The cache, which installed environments are in.
+    """
+    needs = toolchain.environment
+    if not needs.own:
+        return None
+    found = _python(toolchain, environ, root) if needs.requirements else _activated(toolchain, environ)
+    if found is None or found.problem:
+        return found
+    return _with_system(found, toolchain, environ)
+
+
+def install_command(name: str) -> str:
+    """Return what makes a toolchain's environment, in words."""
+    return f"run `edgebuild toolchain install {name}`"
+
+
+def _python(toolchain: Toolchain, environ: Mapping[str, str], root: Path) -> Surroundings:
+    needs = toolchain.environment
+    base = Surroundings(toolchain=toolchain.name, kind="python", get=install_command(toolchain.name))
+    python = environment_store.choose_python(needs.python, environ)
+    if python is None:
+        problem = f"needs a Python {needs.python}, and none is on PATH"
+        return _failed(base, problem, get=f"install one, then {base.get}")
+    folder = environment_store.home(root) / needs.digest(python.version)
+    files = (str(folder), str(folder / environment_store.MARKER))
+    found = environment_store.read(folder)
+    if found is None:
+        return _failed(
+            base, "its Python environment is not installed", how=(f"looked for {folder}",), files=files
+        )
+    bin_folder = str(folder / "bin")
+    return Surroundings(
+        toolchain=toolchain.name,
+        kind="python",
+        identity=environment_store.identity(found),
+        how=(f"found its Python environment, {folder}",),
+        python=str(found.executable),
+        path=(bin_folder,),
+        # What `bin/activate` would set; user packages of the machine's own Python stay out.
+        variables={"VIRTUAL_ENV": str(folder), "PYTHONNOUSERSITE": "1"},
+        packages=(str(found.packages),),
+        files=(*files, str(found.packages)),
+    )
+
+
+def _activated(toolchain: Toolchain, environ: Mapping[str, str]) -> Surroundings | None:
+    """Source the SDK's script; without one the caller may have done so already, so nothing is said."""
+    wanted = ("PATH", "HOME", *toolchain.env_pass, *toolchain.environment.locate)
+    scrubbed = {"LANG": "C.UTF-8", "LC_ALL": "C.UTF-8", "TZ": "UTC"}
+    scrubbed |= {name: environ[name] for name in wanted if name in environ}
+    found = activate(toolchain.environment.activate, scrubbed)
+    if not found.script:
+        return None
+    base = Surroundings(toolchain=toolchain.name, kind="activated", how=found.how, files=(found.script,))
+    if found.problem:
+        return _failed(base, found.problem, get="mend the SDK's installation")
+    return _from_activated(base, found, scrubbed)
+
+
+def _from_activated(base: Surroundings, found: Activated, scrubbed: Mapping[str, str]) -> Surroundings:
+    variables = dict(found.variables)
+    python = find_executable("python3", {**scrubbed, **variables}) or ""
+    prefix = Path(python).parent.parent
+    return Surroundings(
+        toolchain=base.toolchain,
+        kind="activated",
+        identity=found.identity,
+        how=found.how,
+        python=python,
+        variables=variables,
+        packages=tuple(map(str, sorted(prefix.glob("lib/python3*/*-packages")))) if python else None,
+        files=base.files,
+    )
+
+
+def _with_system(found: Surroundings, toolchain: Toolchain, environ: Mapping[str, str]) -> Surroundings:
+    """Check what has to be there besides; the versions found are part of the identity."""
+    for need in toolchain.environment.system:
+        problem, version, how = _look(toolchain.name, need, found.applied(environ))
+        if problem:
+            text = f"needs {need.name}: {problem}"
+            return _failed(found, text, how=(*found.how, *how), get=need.get, files=found.files)
+        found = replace(found, identity=found.identity + (f", {need.name} {version}" if version else ""))
+    return found
+
+
+def _look(toolchain: str, need: SystemNeed, environ: Mapping[str, str]) -> tuple[str, str, tuple[str, ...]]:
+    """Return what is wrong with a system need, its version if it has one, and what was tried."""
+    if need.tool is not None:
+        probed = probe_tool(toolchain, need.tool, environ, paths=())
+        return probed.problem, probed.version, probed.how
+    how: list[str] = []
+    if any(expand_pattern(pattern, environ, how) for pattern in need.files):
+        return "", "", ()
+    return f"there is no file {' or '.join(need.files)}", "", tuple(how)
+
+
+def _failed(
+    base: Surroundings,
+    problem: str,
+    *,
+    how: tuple[str, ...] = (),
+    get: str = "",
+    files: tuple[str, ...] = (),
+) -> Surroundings:
+    return Surroundings(
+        toolchain=base.toolchain,
+        kind=base.kind,
+        problem=f"{base.toolchain}: {problem}" if base.toolchain not in problem else problem,
+        how=how or base.how,
+        get=get or base.get,
+        files=files or base.files,
+    )
+
+
+def probe_in(
+    place: Surroundings | None, toolchain: Toolchain, tool: Tool, environ: Mapping[str, str]
+) -> Probed:
+    """Look for a tool where the toolchain's processes run."""
+    if place is None:
+        return probe_tool(toolchain.name, tool, environ)
+    return probe_tool(toolchain.name, tool, place.applied(environ), paths=place.packages)
