@@ -140,14 +140,14 @@ class Action:
             the environment.
         env: Variables set for the process, on top of the fixed minimal environment.
         env_pass: Names of variables taken from the caller's environment when set (part of the key).
-        inputs: In the order of the roles.
-        outputs: In the order of the roles.
-        files: Rendered auxiliary files: path below ``aux/`` -> text.
-        tools: Tools whose identity is part of the key: ``toolchain/tool`` names, or for edgebuild's own
         env_locate: Likewise, of variables that only say where things are (not part of the key: the tools'
             identities stand for what is there).
         environment: Toolchain in whose own environment the process runs, or, for a step of ours, that its
             runtime file runs in; empty: the caller's. ``environment:<toolchain>`` is then among the tools.
+        inputs: In the order of the roles.
+        outputs: In the order of the roles.
+        files: Rendered auxiliary files: path below ``aux/`` -> text.
+        tools: Tools whose identity is part of the key: ``toolchain/tool`` names, or for edgebuild's own
             steps ``distribution:<name>`` and ``code:<module>``.
         machine: The output depends on this machine's processor (a benchmark does).
         resumable: An interrupted attempt's scratch directory is kept and used again.
@@ -162,12 +162,12 @@ class Action:
     argv: tuple[str, ...]
     env: tuple[tuple[str, str], ...] = ()
     env_pass: tuple[str, ...] = ()
+    env_locate: tuple[str, ...] = field(default=(), compare=False)
+    environment: str = ""
     inputs: tuple[Input, ...] = ()
     outputs: tuple[Output, ...]
     files: tuple[tuple[str, str], ...] = ()
     tools: tuple[str, ...] = ()
-    env_locate: tuple[str, ...] = field(default=(), compare=False)
-    environment: str = ""
     machine: bool = False
     resumable: bool = field(default=False, compare=False)
     success: Success = field(default_factory=Success)

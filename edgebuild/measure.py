@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from edgebuild.manifest import Manifest, Target
-
     from edgebuild.toolchain import Measured, Toolchain
+
 EVALUATION_THREADS = 2
 """Threads of a validation session: fixed, because the sum order of floats may follow it."""
 
@@ -28,15 +28,15 @@ class Subject:
         info: The model's description.
         evidence: What measuring it proves of the shipped artifact.
         runtime: A toolchain's program that runs it; None: ONNX Runtime.
-    """
         environment: Toolchain in whose environment that program runs; empty: in edgebuild's own.
+    """
 
     artifact: Ref
     info: Ref
     evidence: str
     runtime: Path | None = None
-
     environment: str = ""
+
     def arguments(self) -> list[str]:
         """Return the arguments that every measuring step shares."""
         found = ["--artifact", self.artifact.path("artifact"), "--info", self.info.path("info")]
@@ -52,7 +52,6 @@ class Subject:
         )
 
 
-def validate(manifest: Manifest, action_id: str, target: str, subject: Subject) -> Action:
 def subject_of(toolchain: Toolchain, measured: Measured, artifact: Ref, info: Ref) -> Subject:
     """Return what a recipe has measured, and where: a runtime file belongs to the toolchain's environment."""
     runtime = toolchain.folder / measured.runtime if measured.runtime else None
@@ -66,6 +65,7 @@ def subject_of(toolchain: Toolchain, measured: Measured, artifact: Ref, info: Re
     )
 
 
+def validate(manifest: Manifest, action_id: str, target: str, subject: Subject) -> Action:
     """Return the one validation protocol, for a float or a quantized artifact."""
     dataset = manifest.dataset
     assert dataset is not None  # noqa: S101 - without a dataset the plan has no validation
@@ -84,8 +84,8 @@ def subject_of(toolchain: Toolchain, measured: Measured, artifact: Ref, info: Re
         arguments,
         target=target,
         inputs=(*subject.inputs(), validation_input(dataset)),
-        outputs=(Output(role="metrics", path="metrics.json"), Output(role="golden", path="golden.npz")),
         environment=subject.environment,
+        outputs=(Output(role="metrics", path="metrics.json"), Output(role="golden", path="golden.npz")),
         files=(dataset_file(manifest),),
         origin=(
             ("--confidence", "dataset.validation.confidence"),
@@ -110,8 +110,8 @@ def detections(manifest: Manifest, action_id: str, target: str, subject: Subject
         arguments,
         target=target,
         inputs=(*subject.inputs(), validation_input(dataset)),
-        outputs=(Output(role="detections", path="detections.json"),),
         environment=subject.environment,
+        outputs=(Output(role="detections", path="detections.json"),),
     )
 
 
@@ -129,8 +129,8 @@ def benchmark(target: Target, action_id: str, subject: Subject, batch: int) -> A
         arguments,
         target=target.name,
         inputs=subject.inputs(),
-        outputs=(Output(role="benchmark", path="benchmark.json"),),
         environment=subject.environment,
+        outputs=(Output(role="benchmark", path="benchmark.json"),),
         machine=True,
         origin=tuple(
             (f"--{name}", f"targets.{target.name}.benchmark.{name}") for name in ("threads", "warmup", "runs")

@@ -247,16 +247,6 @@ def _pattern_faults(document: Mapping[str, Any]) -> Iterator[Fault]:
             yield Fault(path=path, message=f"not a regular expression: {error}")
 
 
-def _unknown(path: Path_, names: Iterable[str], known: Collection[str], what: str) -> Iterator[Fault]:
-    for name in names:
-        if name not in known:
-            message = f"there is no {what} {name!r}{suggestion(name, known)}"
-            yield Fault(path=path, message=message, hint=_known(known))
-
-
-def _known(names: Iterable[str]) -> str:
-    return f"known: {', '.join(names) or 'none'}"
-
 def _environment_faults(document: Mapping[str, Any]) -> Iterator[Fault]:
     kinds = [key for key in ("requirements", "activate", "image") if key in document]
     for key in kinds[1:]:
@@ -280,6 +270,16 @@ def _environment_faults(document: Mapping[str, Any]) -> Iterator[Fault]:
         except ValueError as error:
             yield Fault(path=("environment", *path), message=str(error))
 
+
+def _unknown(path: Path_, names: Iterable[str], known: Collection[str], what: str) -> Iterator[Fault]:
+    for name in names:
+        if name not in known:
+            message = f"there is no {what} {name!r}{suggestion(name, known)}"
+            yield Fault(path=path, message=message, hint=_known(known))
+
+
+def _known(names: Iterable[str]) -> str:
+    return f"known: {', '.join(names) or 'none'}"
 
 
 def _mapping(value: Any) -> Mapping[str, Any]:

@@ -61,8 +61,8 @@ def parse_toolchain(folder: Path, document: Mapping[str, Any]) -> Toolchain:
         ),
         package_readme=_template(folder, package["readme"]) if "readme" in package else None,
         qdq=_qdq(document.get("qdq", {})),
-    )
         environment=_environment(folder, document.get("environment", {})),
+    )
 
 
 def _environment(folder: Path, document: Mapping[str, Any]) -> Environment:
