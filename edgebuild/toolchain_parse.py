@@ -85,7 +85,6 @@ def _system_need(document: Mapping[str, Any]) -> SystemNeed:
     return SystemNeed(name=document["name"], tool=tool, files=tuple(document.get("file", ())), get=get)
 
 
-def _requirement(document: Mapping[str, Any]) -> Requirement:
 def _qdq(document: Mapping[str, Any]) -> QdqNeed:
     return QdqNeed(
         style=document.get("style", "compact"),
@@ -94,6 +93,7 @@ def _qdq(document: Mapping[str, Any]) -> QdqNeed:
     )
 
 
+def _requirement(document: Mapping[str, Any]) -> Requirement:
     return Requirement(
         tool=document["tool"],
         versions=document["versions"],
