@@ -17,7 +17,6 @@ from edgebuild.steps._onnx_file import (
     read_metadata,
     remove_unused_domains,
     save_onnx,
-    shape_of,
     write_metadata,
 )
 from edgebuild.steps._ort import disable_telemetry
@@ -55,12 +54,13 @@ def prepare(model: Any, *, name: str) -> Any:
     metadata = read_metadata(model)
     source, target = Path("preprocess-input.onnx"), Path("preprocess-output.onnx")
     source.write_bytes(model.SerializeToString(deterministic=True))
-    # With all dimensions fixed plain inference finds every shape; symbolic inference takes seconds more.
-    fixed = all(isinstance(size, int) for size in shape_of(input_of(model, name=name)))
+    input_of(model, name=name)
     try:
         # Loading it here first: the preparation itself logs a failure and carries on.
         InferenceSession(str(source), providers=["CPUExecutionProvider"])
-        quant_pre_process(str(source), str(target), skip_symbolic_shape=fixed)
+        # Plain inference finds every type, which is what quantization needs, and every shape that is fixed;
+        # symbolic inference takes seconds, and gives up on some heads of models with open dimensions.
+        quant_pre_process(str(source), str(target), skip_symbolic_shape=True)
     except Exception as error:  # noqa: BLE001 - ONNX Runtime raises bare exceptions of many kinds
         fail(f"{name}: ONNX Runtime cannot prepare it: {str(error).splitlines()[0]}",
              hint="check that the float model runs in ONNX Runtime")  # fmt: skip
