@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 DISTRIBUTIONS: dict[str, tuple[str, ...]] = {
     "train": ("ultralytics", "torch", "torchvision", "numpy", "opencv-python|opencv-python-headless"),
     "export": ("ultralytics", "torch", "onnx", "onnxslim", "onnxruntime"),
-    "calibrate": ("ultralytics", "numpy", "opencv-python|opencv-python-headless"),
+    "calibrate": ("ultralytics", "torchvision", "numpy", "opencv-python|opencv-python-headless"),
     "calibration_format": ("numpy",),
     "preprocess": ("onnx", "onnxruntime"),
     "ranges": ("onnx", "onnxruntime", "numpy"),

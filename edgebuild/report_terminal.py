@@ -25,7 +25,7 @@ STYLES = {
 
 
 def terminal_table(run: RunResult, console: Console) -> None:
-    """Print one row per target: status, gates, the main metrics with their evidence; then findings and packages.
+    """Print one row per target: status, gates, main metrics with their evidence; findings; packages.
 
     Rich leaves colours out where the output is no terminal or ``NO_COLOR`` is set; symbols and words stay.
 

@@ -1,7 +1,10 @@
 """Choose calibration images and turn them into tensors: ``python -m edgebuild.steps.calibrate``.
 
 The tensors are exactly what the model sees during validation. No image may also be in the validation split:
-ranges measured on it would flatter the quantized model.
+ranges measured on it would flatter the quantized model. The bytes of every image of the split are compared
+with those of every validation image, and the decoded pixels of the chosen ones too, so a renamed copy, or one
+saved anew without loss, is found. Where the chosen images do not stand for the validation images, that is a
+finding (see ``_calibration_check``).
 """
 
 from __future__ import annotations
@@ -11,22 +14,33 @@ from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from edgebuild.steps._calibration_check import (
+    ClassCount,
+    class_findings,
+    fail_overlap,
+    image_findings,
+    refuse_copies_of_validation,
+    refuse_one_picture,
+)
 from edgebuild.steps._dataset import count_classes, digest_file, list_images, read_dataset
-from edgebuild.steps._letterbox import load_tensor
+from edgebuild.steps._image_facts import measure_images, summary
+from edgebuild.steps._letterbox import load_tensor, read_image
 from edgebuild.steps._sampling import Candidate, shuffle, stratify
-from edgebuild.steps._step import fail, progress, run_step, write_json
+from edgebuild.steps._step import fail, progress, report_finding, run_step, write_json
+from edgebuild.steps._ultralytics import isolate
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
+
+    import numpy as np
+    import numpy.typing as npt
 
     from edgebuild.steps._dataset import Dataset, Image
+    from edgebuild.steps._image_facts import Facts
 
 SCHEMA = 1
 
 SAMPLES = ("stratified", "random", "first", "list")
-
-_NAMED = 5
-"""How many offending files a message names."""
 
 
 def main(argv: Sequence[str]) -> None:
@@ -36,20 +50,20 @@ def main(argv: Sequence[str]) -> None:
     if dataset.task != arguments.task:
         fail(f"{arguments.dataset}: is for task {dataset.task!r}, the model for {arguments.task!r}",
              hint="set model.task to the dataset's")  # fmt: skip
-    if arguments.task == "classify":
-        fail("calibrate: classification models see cropped images, which is not supported",
-             hint="use a recipe without calibration")  # fmt: skip
     images = {image.file: image for image in list_images(arguments.train)}
     listed = read_list(arguments.list, images) if arguments.sample == "list" else list(images)
     candidates = [describe(images[file], dataset) for file in listed]
     refuse_overlap(candidates, arguments.validation)
     chosen = choose(candidates, arguments.images, sample=arguments.sample, seed=arguments.seed)
+    facts = measure_images([images[one.file] for one in chosen], "calibration images looked at")
+    compare_with_validation(chosen, facts, arguments.validation, dataset)
     height, width = arguments.imgsz
     paths = [images[candidate.file].path for candidate in chosen]
-    write_tensors(arguments.tensors, paths, (height, width))
+    write_tensors(arguments.tensors, paths, (height, width), task=arguments.task)
     settings = {"images": len(chosen), "sample": arguments.sample, "seed": arguments.seed,
                 "imgsz": [height, width]}  # fmt: skip
-    write_json(arguments.selection, describe_selection(chosen, dataset, settings, available=len(images)))
+    document = describe_selection(chosen, dataset, settings, available=len(images))
+    write_json(arguments.selection, document | {"statistics": summary(facts)})
 
 
 def _parse(argv: Sequence[str]) -> argparse.Namespace:
@@ -117,7 +131,11 @@ def describe(image: Image, dataset: Dataset) -> Candidate:
         digest = digest_file(image.path)
     except OSError as error:
         fail(f"{image.path}: cannot be read ({error.strerror})", hint="restore the file")
-    classes = count_classes(image.label, classes=len(dataset.names))
+    if dataset.task == "classify":  # the folder is the label
+        folder = image.path.parent.name
+        classes = {dataset.names.index(folder): 1} if folder in dataset.names else {}
+    else:
+        classes = count_classes(image.label, classes=len(dataset.names))
     return Candidate(file=image.file, digest=digest, classes=classes)
 
 
@@ -130,10 +148,33 @@ def refuse_overlap(candidates: Sequence[Candidate], validation: str) -> None:
     known = {digest_file(image.path): image.file for image in list_images(validation)}
     shared = [(one.file, known[one.digest]) for one in candidates if one.digest in known]
     if shared:
-        pairs = ", ".join(f"{file} (validation: {other})" for file, other in shared[:_NAMED])
-        more = f" and {len(shared) - _NAMED} more" if len(shared) > _NAMED else ""
-        fail(f"{len(shared)} calibration images are also in the validation split: {pairs}{more}",
-             hint="take them out of one of the two splits")  # fmt: skip
+        fail_overlap(shared, "are also in the validation split")
+
+
+def compare_with_validation(
+    chosen: Sequence[Candidate], facts: Sequence[Facts], validation: str, dataset: Dataset
+) -> None:
+    """Refuse pictures that also validate, and tell where calibration does not stand for validation.
+
+    Raises:
+        StepFailure: A picture is in both, all are one, or a validation image cannot be read.
+    """
+    refuse_one_picture(facts)
+    images = list_images(validation)
+    theirs = measure_images(images, "validation images looked at")
+    refuse_copies_of_validation(facts, theirs)
+    ours = _count(chosen)
+    shown = _count([describe(image, dataset) for image in images])
+    for name, message, hint in (
+        *image_findings(facts, theirs),
+        *class_findings(ours, shown, dataset.names),
+    ):
+        report_finding(name, message, hint=hint)
+
+
+def _count(candidates: Sequence[Candidate]) -> ClassCount:
+    showing = Counter(class_id for one in candidates for class_id in one.classes)
+    return ClassCount(images=len(candidates), showing=showing)
 
 
 def choose(candidates: Sequence[Candidate], count: int | None, *, sample: str, seed: int) -> list[Candidate]:
@@ -151,17 +192,41 @@ def choose(candidates: Sequence[Candidate], count: int | None, *, sample: str, s
     return (shuffle(candidates, seed=seed) if sample == "random" else list(candidates))[:wanted]
 
 
-def write_tensors(path: str, images: Sequence[Path], imgsz: tuple[int, int]) -> None:
-    """Write one float32 array of shape (N, 3, H, W), image by image, so that memory stays small."""
+def write_tensors(path: str, images: Sequence[Path], imgsz: tuple[int, int], *, task: str = "detect") -> None:
+    """Write one float32 array of shape (N, 3, H, W), image by image, so that memory stays small.
+
+    Raises:
+        StepFailure: A tensor holds what is not a number from 0 to 1.
+    """
     import numpy as np
 
     Path(path).parent.mkdir(parents=True, exist_ok=True)
     shape = (len(images), 3, *imgsz)
     array = np.lib.format.open_memmap(path, mode="w+", dtype=np.float32, shape=shape)
+    load = cropped_loader(imgsz) if task == "classify" else lambda image: load_tensor(image, imgsz)
     for index, image in enumerate(images):
-        array[index] = load_tensor(image, imgsz)
+        tensor = load(image)
+        if not (tensor.min() >= 0 and tensor.max() <= 1):  # NaN compares as neither
+            fail(f"{image}: becomes values that are not numbers from 0 to 1",
+                 hint="convert it to 8 bits per channel")  # fmt: skip
+        array[index] = tensor
         progress(index + 1, len(images), "images")
     array.flush()
+
+
+def cropped_loader(imgsz: tuple[int, int]) -> Callable[[Path], npt.NDArray[np.float32]]:
+    """Return what reads an image as a classification model sees it: Ultralytics' own resize and crop."""
+    isolate()
+    import cv2
+    from PIL import Image as Pillow
+    from ultralytics.data.augment import classify_transforms
+
+    transforms = classify_transforms(size=imgsz[0] if imgsz[0] == imgsz[1] else imgsz)
+
+    def load(path: Path) -> npt.NDArray[np.float32]:
+        return transforms(Pillow.fromarray(cv2.cvtColor(read_image(path), cv2.COLOR_BGR2RGB))).numpy()
+
+    return load
 
 
 def describe_selection(
