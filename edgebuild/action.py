@@ -86,12 +86,16 @@ class Output:
         path: Relative POSIX path below ``out/`` (a glob is not allowed).
         tree: The output is a directory.
         magic: Bytes, in hexadecimal, that the file must start with, or an empty string.
+        holds: Files that the directory must hold, relative POSIX paths.
+        matches: Regular expression that the file's text must match somewhere, or an empty string.
     """
 
     role: str
     path: str
     tree: bool = False
     magic: str = ""
+    holds: tuple[str, ...] = ()
+    matches: str = ""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -303,7 +307,7 @@ def key_document(
         "argv": list(action.argv),
         "env": {**dict(env), **dict(action.env)},  # in the order in which the process gets them
         "inputs": {i.role: [_name(i), inputs[i.role]] for i in action.inputs},
-        "outputs": {o.role: [o.path, o.tree, o.magic] for o in action.outputs},
+        "outputs": {o.role: _declared(o) for o in action.outputs},
         "files": {path: digest_text(text) for path, text in action.files},
         "tools": {name: tools[name] for name in action.tools},
         "success": [list(action.success.log_has), list(action.success.log_lacks)],
@@ -314,6 +318,12 @@ def key_document(
 def action_key(document: Mapping[str, object]) -> ActionKey:
     """Return the key of a key document."""
     return ActionKey(digest_document(document).removeprefix("sha256:"))
+
+
+def _declared(output: Output) -> list[object]:
+    """Return what is declared of an output; rules that few outputs have are there only when they are set."""
+    more = [[*output.holds], output.matches] if output.holds or output.matches else []
+    return [output.path, output.tree, output.magic, *more]
 
 
 def _name(item: Input) -> str:

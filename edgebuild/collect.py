@@ -104,6 +104,9 @@ def _check(action: Action, output: Output, root: Path) -> None:
         raise StepError(f"{what} is a symbolic link ({links[0].name})")
     if output.tree:
         _check_tree(what, path)
+        missing = [name for name in output.holds if not (path / name).is_file()]
+        if missing:
+            raise StepError(f"{what} holds no {', '.join(missing)}: the tool did not finish")
         return
     if not path.is_file():
         raise StepError(f"{what} was not made")
@@ -116,6 +119,8 @@ def _check(action: Action, output: Output, root: Path) -> None:
         raise StepError(
             f"{what} starts with {head.hex()}, not with {output.magic}: it is not what it should be"
         )
+    if output.matches and not re.search(output.matches, path.read_text("utf-8", "replace"), re.MULTILINE):
+        raise StepError(f"{what} has nothing that matches {output.matches!r}")
 
 
 def _check_tree(what: str, path: Path) -> None:

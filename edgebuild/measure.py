@@ -10,6 +10,7 @@ from edgebuild.digest import canonical_json
 from edgebuild.own_step import Ref, dataset_file, imgsz_arguments, own_step, validation_input
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     from edgebuild.manifest import Manifest, Target
@@ -167,7 +168,12 @@ def verdict(target: Target, artifact: Ref, measured: dict[str, Ref]) -> Action:
 
 
 def package(
-    manifest: Manifest, target: Target, spec: dict[str, Any], inputs: dict[str, Ref], tools: tuple[str, ...]
+    manifest: Manifest,
+    target: Target,
+    spec: dict[str, Any],
+    inputs: dict[str, Ref],
+    tools: tuple[str, ...],
+    more: Mapping[str, str],
 ) -> Action:
     """Return the deterministic archive of one target.
 
@@ -177,11 +183,13 @@ def package(
         spec: What the package says of itself: recipe, options, rendered commands.
         inputs: Step argument -> what goes in.
         tools: Tools of all actions upstream: a package says which versions made it.
+        more: Further files by path in the package, as text.
     """
     stem = f"{manifest.name}-{target.name}-{manifest.package.version}"
     arguments = ["--spec", "aux/package.json", "--tools", "aux/tools.json"]
     for name, ref in inputs.items():
         arguments += [f"--{name}", ref.path(name)]
+    arguments += ["--files", "aux/files"] if more else []
     arguments += ["--output", f"out/{stem}.tar.gz", "--measurements", f"out/{stem}.measurements.json"]
     action = own_step(
         f"{target.name}/package",
@@ -194,7 +202,11 @@ def package(
             Output(role="package", path=f"{stem}.tar.gz", magic="1f8b"),
             Output(role="measurements", path=f"{stem}.measurements.json"),
         ),
-        files=(("package.json", canonical_json(spec)), ("tools.json", "{}")),
+        files=(
+            ("package.json", canonical_json(spec)),
+            ("tools.json", "{}"),
+            *((f"files/{path}", text) for path, text in more.items()),
+        ),
         origin=(("package.json", f"targets.{target.name}"), ("--output", "package.version")),
     )
     # tools.json is filled in when the action runs; its content is in the key through these names.

@@ -17,7 +17,7 @@ from edgebuild.measure import Subject
 from edgebuild.own_step import Ref
 from edgebuild.source import Sources
 from edgebuild.tool_version import tool_versions
-from edgebuild.vendor import vendor_step
+from edgebuild.vendor import package_files, vendor_step
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -170,7 +170,8 @@ class _Draft:
         verdict = self.add(measure.verdict(target, artifact, measured["verdict"]))
         package = ""
         if target.ship:
-            package = self._package(target, toolchain, recipe, source, artifact, measured)
+            more = package_files(self._manifest, target, toolchain, recipe, artifact, versions)
+            package = self._package(target, toolchain, recipe, source, artifact, measured, more=dict(more))
         pictures = measured["pictures"].get("detections")
         self._targets.append(
             TargetPlan(
@@ -244,7 +245,7 @@ class _Draft:
             found["baseline-artifact"] = float_model.artifact
         return found
 
-    def _package(
+    def _package(  # noqa: PLR0913 - a package has this many parts
         self,
         target: Target,
         toolchain: Toolchain,
@@ -252,6 +253,8 @@ class _Draft:
         source: Sources,
         artifact: Ref,
         measured: dict[str, dict[str, Ref]],
+        *,
+        more: dict[str, str],
     ) -> str:
         inputs = {"artifact": artifact, "info": source.info()}
         verdict = Ref(action=f"{target.name}/verdict", output="verdict", name="verdict.json")
@@ -279,8 +282,9 @@ class _Draft:
             "commands": {a.id: list(a.argv) for a in made},
             "files": {a.id: dict(a.files) for a in made if a.files},
         }
+        spec |= {"readme": more.pop("")} if "" in more else {}
         tools = tuple(dict.fromkeys(tool for a in made for tool in a.tools))
-        return self.add(measure.package(self._manifest, target, spec, inputs, tools))
+        return self.add(measure.package(self._manifest, target, spec, inputs, tools, more))
 
     def _closure(self, roots: list[str]) -> tuple[str, ...]:
         wanted: set[str] = set()

@@ -44,6 +44,9 @@ VARIABLES = frozenset(
 )
 """Everything a template can name; docs/toolchains.md says what each one is."""
 
+PACKAGE_VARIABLES = (VARIABLES - {"aux", "inputs", "outputs", "toolchain_file"}) | {"artifact"}
+"""What the template of a package's file can name."""
+
 COMMAND_TAGS = frozenset({"if", "elif", "else", "endif", "for", "endfor"})
 """Tags a command may use: what a block or a macro renders would be quoted a second time."""
 
@@ -118,12 +121,12 @@ def lint_command(text: str, name: str) -> list[str]:
     return [f"{name}:{line}: {message}" for line, message in (*_lint_tokens(tokens), *unknown)]
 
 
-def lint_text(text: str, name: str) -> list[str]:
+def lint_text(text: str, name: str, known: frozenset[str] = VARIABLES) -> list[str]:
     """Return what is wrong with the template of an auxiliary file, as ``name:line: message``."""
     from jinja2 import TemplateSyntaxError  # noqa: PLC0415 - Jinja is loaded only when something renders
 
     try:
-        return [f"{name}:{line}: {message}" for line, message in _unknown_variables(text)]
+        return [f"{name}:{line}: {message}" for line, message in _unknown_variables(text, known)]
     except TemplateSyntaxError as error:
         return [f"{name}:{error.lineno}: {error.message}"]
 
@@ -140,15 +143,15 @@ def _lint_tokens(tokens: list[tuple[int, str, str]]) -> Iterator[tuple[int, str]
             yield line, f"no shell reads the command: {found!r} would be a plain word"
 
 
-def _unknown_variables(text: str) -> list[tuple[int, str]]:
+def _unknown_variables(text: str, known: frozenset[str] = VARIABLES) -> list[tuple[int, str]]:
     from jinja2 import nodes  # noqa: PLC0415 - Jinja is loaded only when something renders
     from jinja2.meta import find_undeclared_variables  # noqa: PLC0415 - likewise
 
     tree = _environment(command=True).parse(text)
-    unknown = find_undeclared_variables(tree) - VARIABLES
+    unknown = find_undeclared_variables(tree) - known
     lines = {node.name: node.lineno for node in tree.find_all(nodes.Name)}
     return [
-        (lines.get(word, 0), f"there is no variable {word!r}{suggestion(word, VARIABLES)}")
+        (lines.get(word, 0), f"there is no variable {word!r}{suggestion(word, known)}")
         for word in sorted(unknown)
     ]
 

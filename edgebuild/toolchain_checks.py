@@ -119,6 +119,9 @@ def _missing_files(document: Mapping[str, Any], files: Collection[str]) -> Itera
         for key in ("evaluate", "benchmark"):
             runtime = _mapping(recipe.get(key)).get("runtime")
             named += [(("recipes", name, key, "runtime"), runtime)] if runtime else []
+    package = document.get("package", {})
+    named += [(("package", "files", path), file) for path, file in package.get("files", {}).items()]
+    named += [(("package", "readme"), package["readme"])] if "readme" in package else []
     requirements = document.get("environment", {}).get("requirements")
     named += [(("environment", "requirements"), requirements)] if requirements else []
     for path, file in named:
@@ -227,6 +230,11 @@ def _step_faults(document: Mapping[str, Any]) -> Iterator[Fault]:
         yield from _unknown(("steps", name, "tools"), step["tools"], document["tools"], "tool")
         if name not in used:
             yield Fault(path=("steps", name), message="no recipe uses this step")
+        for role, output in step["outputs"].items():
+            wrong = {"magic", "matches"} if output.get("tree") else {"holds"}
+            for key in sorted(wrong & output.keys()):
+                what = "a file's" if output.get("tree") else "a directory's (`tree: true`)"
+                yield Fault(path=("steps", name, "outputs", role, key), message=f"it is {what} rule")
 
 
 def _pattern_faults(document: Mapping[str, Any]) -> Iterator[Fault]:
@@ -238,6 +246,8 @@ def _pattern_faults(document: Mapping[str, Any]) -> Iterator[Fault]:
     for name, step in document.get("steps", {}).items():
         for key, rules in step.get("success", {}).items():
             patterns += [(("steps", name, "success", key, i), rule) for i, rule in enumerate(rules)]
+        for role, output in step["outputs"].items():
+            patterns.append((("steps", name, "outputs", role, "matches"), output.get("matches", "")))
     for name, option in document.get("options", {}).items():
         patterns.append((("options", name, "pattern"), option.get("pattern", "")))
     for path, pattern in patterns:

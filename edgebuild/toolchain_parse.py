@@ -36,6 +36,7 @@ def parse_toolchain(folder: Path, document: Mapping[str, Any]) -> Toolchain:
         document: Its ``toolchain.yaml``; the schema and the consistency checks hold.
     """
     need = document.get("calibration")
+    package = document.get("package", {})
     return Toolchain(
         name=folder.name,
         folder=folder,
@@ -200,7 +201,7 @@ def _step(folder: Path, name: str, document: Mapping[str, Any]) -> StepTemplate:
             for path, file in files.items()
             if not isinstance(file, str)
         ),
-        outputs=tuple(Output(role=role, **output) for role, output in document["outputs"].items()),
+        outputs=tuple(_output(role, output) for role, output in document["outputs"].items()),
         success=Success(
             log_has=tuple(success.get("log_has", ())), log_lacks=tuple(success.get("log_lacks", ()))
         ),
@@ -208,6 +209,10 @@ def _step(folder: Path, name: str, document: Mapping[str, Any]) -> StepTemplate:
         retries=document.get("retries", 0),
         env=tuple(sorted(document.get("env", {}).items())),
     )
+
+
+def _output(role: str, document: Mapping[str, Any]) -> Output:
+    return Output(role=role, **{**document, "holds": tuple(document.get("holds", ()))})
 
 
 def _template(folder: Path, file: str) -> Template:

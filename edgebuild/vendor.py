@@ -83,6 +83,37 @@ def vendor_step(  # noqa: PLR0913, PLR0917 - an action has this many sides
     )
 
 
+def package_files(
+    manifest: Manifest,
+    target: Target,
+    toolchain: Toolchain,
+    recipe: Recipe,
+    artifact: Ref,
+    versions: Sequence[ToolVersion] = (),
+) -> tuple[tuple[str, str], ...]:
+    """Return what a toolchain adds to packages: path and text of each file; an empty path is the readme's.
+
+    Args:
+        manifest: The manifest.
+        target: The target.
+        toolchain: Its toolchain.
+        recipe: The chosen recipe.
+        artifact: What is shipped.
+        versions: Versions that the commands are made for.
+
+    Raises:
+        ManifestError: A template uses a variable that does not exist.
+    """
+    variables = _variables(manifest, target, toolchain, recipe, {})
+    variables["tools"] = {chosen.tool: chosen.variables() for chosen in versions}
+    variables["artifact"] = f"artifact/{artifact.name}"
+    readme = [("", toolchain.package_readme)] if toolchain.package_readme else []
+    return tuple(
+        (path, render_text(template.text, template.name, variables))
+        for path, template in (*readme, *toolchain.package_files)
+    )
+
+
 def _variables(
     manifest: Manifest,
     target: Target,

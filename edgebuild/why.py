@@ -190,9 +190,13 @@ def _rest(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[Reason]:
 def _spelled(outputs: Mapping[str, list[Any]]) -> dict[str, str]:
     """Return role -> path of the outputs, with what else is declared of them."""
     return {
-        role: " ".join(filter(None, [path, "(directory)" if tree else "", magic]))
-        for role, (path, tree, magic) in outputs.items()
+        role: " ".join(filter(None, [path, "(directory)" if tree else "", magic, *map(_text, more)]))
+        for role, (path, tree, magic, *more) in outputs.items()
     }
+
+
+def _text(rule: Any) -> str:
+    return ", ".join(rule) if isinstance(rule, list) else str(rule)
 
 
 def _content(row: Any, other: Any) -> str:

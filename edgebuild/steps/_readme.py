@@ -37,6 +37,13 @@ CHECK = """\
 `sha256sum FILE` with the value listed there."""
 
 
+STARTER = {
+    "device.py": "what `run.py` needs: images in, objects out",
+    "run.py": "a program to start from: loads the artifact on the device and prints what it sees",
+}
+"""What a toolchain may add."""
+
+
 def readme(parts: Mapping[str, Any], members: Sequence[str]) -> str:
     """Return the text.
 
@@ -54,7 +61,7 @@ def readme(parts: Mapping[str, Any], members: Sequence[str]) -> str:
         "",
         "## Run it",
         "",
-        *_run(artifact, spec),
+        *_run(artifact, spec, members),
         "",
         "## Input and outputs",
         "",
@@ -83,7 +90,7 @@ def _status(status: str) -> Iterator[str]:
         yield ""
 
 
-def _run(artifact: Sequence[str], spec: Mapping[str, Any]) -> Iterator[str]:
+def _run(artifact: Sequence[str], spec: Mapping[str, Any], members: Sequence[str]) -> Iterator[str]:
     if spec.get("readme"):
         yield str(spec["readme"]).rstrip()
     elif len(artifact) == 1 and artifact[0].endswith(".onnx"):
@@ -91,6 +98,8 @@ def _run(artifact: Sequence[str], spec: Mapping[str, Any]) -> Iterator[str]:
         yield ""
         yield f'    session = onnxruntime.InferenceSession("{artifact[0]}")'
         yield "    outputs = session.run(None, {session.get_inputs()[0].name: images})"
+    elif "run.py" in members:
+        yield "On the device: `python3 run.py IMAGE...`; the first lines of `run.py` say what it needs."
     else:
         which = f"`{artifact[0]}`" if len(artifact) == 1 else "the files in `artifact/`"
         yield f"Load {which} with the runtime of {spec['toolchain']} on the device."
@@ -130,5 +139,5 @@ def _figures(verdict: Mapping[str, Any]) -> Iterator[str]:
 def _files(members: Sequence[str]) -> Iterator[str]:
     yield "- `artifact/`: what runs on the device"
     for path in members:
-        if path in MEMBERS:
-            yield f"- `{path}`: {MEMBERS[path]}"
+        if path in MEMBERS or path in STARTER:
+            yield f"- `{path}`: {MEMBERS.get(path) or STARTER[path]}"

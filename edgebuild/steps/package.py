@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 from edgebuild.digest import digest_file
 from edgebuild.gates import METRICS
 from edgebuild.package import ARTIFACT, IDENTITY, REJECTED, json_bytes, write_package
-from edgebuild.steps._readme import readme
+from edgebuild.steps import _on_device
+from edgebuild.steps._readme import MEMBERS, readme
 from edgebuild.steps._step import fail, run_step, write_json
 from edgebuild.steps.verdict import read_document, read_json_file
 
@@ -32,6 +33,8 @@ def main(argv: Sequence[str]) -> None:
         path = getattr(options, name)
         if path is not None:
             members[f"{name}{path.suffix}"] = path
+    if options.files is not None:
+        members |= further_members(options.files, members)
     if parts["verdict"]["status"] == "rejected":
         members[REJECTED] = rejected_text(parts["verdict"]["verdicts"]).encode()
     members["README.md"] = readme(parts, sorted({*members, "README.md", "contents.json"})).encode()
@@ -78,6 +81,22 @@ def artifact_members(artifact: Path) -> dict[str, Path | bytes]:
         fail(f"{artifact}: no such artifact", hint="the compile step left nothing to ship")
     root = artifact.parent
     return {f"{ARTIFACT}/{path.relative_to(root).as_posix()}": path for path in files}
+
+
+def further_members(folder: Path, taken: Mapping[str, Path | bytes]) -> dict[str, Path | bytes]:
+    """Return a toolchain's own files by their paths inside the package, and what they import.
+
+    Raises:
+        StepFailure: A path is one of the package's own.
+    """
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    found: dict[str, Path | bytes] = {path.relative_to(folder).as_posix(): path for path in files}
+    if any(path.endswith(".py") for path in found):
+        found["device.py"] = Path(_on_device.__file__).read_bytes()
+    clash = sorted({path for path in found if path in taken or path in MEMBERS})
+    if clash:
+        fail(f"{clash[0]}: every package has a file of that name", hint="rename it in package.files")
+    return found
 
 
 def documents(parts: Mapping[str, Any]) -> dict[str, bytes]:
@@ -155,7 +174,7 @@ def _arguments(argv: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="edgebuild.steps.package", description=__doc__)
     for name in ("spec", "tools", "artifact", "info", "verdict", "output"):
         parser.add_argument(f"--{name}", type=Path, required=True)
-    for name in ("metrics", "golden", "calibration", "quantize", "measurements"):
+    for name in ("metrics", "golden", "calibration", "quantize", "files", "measurements"):
         parser.add_argument(f"--{name}", type=Path)
     return parser.parse_args(argv)
 

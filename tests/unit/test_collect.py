@@ -52,6 +52,24 @@ class TestOutputs:
         assert artifact.size == 1
         assert Store(tmp_path / "store").has_artifact(artifact)
 
+    def test_a_tree_holds_what_only_a_finished_tool_leaves(self, tmp_path: Path, out: Path) -> None:
+        (out / "images").mkdir()
+        (out / "images/a.json").write_bytes(b"{}")
+        wanted = Output(role="out", path="images", tree=True, holds=("a.json", "b/c.json"))
+        with pytest.raises(StepError, match=r"holds no b/c\.json: the tool did not finish"):
+            collect(tmp_path, wanted)
+        (out / "images/b").mkdir()
+        (out / "images/b/c.json").write_bytes(b"{}")
+        assert len(collect(tmp_path, wanted)) == 1
+
+    def test_a_report_says_what_it_must(self, tmp_path: Path, out: Path) -> None:
+        wanted = Output(role="out", path="report.json", matches='"status": "OK"')
+        (out / "report.json").write_text('{"status": "BAD"}', encoding="utf-8")
+        with pytest.raises(StepError, match="has nothing that matches"):
+            collect(tmp_path, wanted)
+        (out / "report.json").write_text('{"status": "OK"}', encoding="utf-8")
+        assert len(collect(tmp_path, wanted)) == 1
+
     def test_one_bad_output_and_none_is_taken(self, tmp_path: Path, out: Path) -> None:
         (out / "good").write_bytes(b"x")
         with pytest.raises(StepError):

@@ -10,7 +10,15 @@ import pytest
 
 from edgebuild.load import load_manifest
 from edgebuild.plan import make_plan
-from edgebuild.render import VARIABLES, file_lookup, lint_command, lint_text, render_argv, render_text
+from edgebuild.render import (
+    PACKAGE_VARIABLES,
+    VARIABLES,
+    file_lookup,
+    lint_command,
+    lint_text,
+    render_argv,
+    render_text,
+)
 from edgebuild.toolchain import load_toolchain, resolve_options, toolchain_names
 
 if TYPE_CHECKING:
@@ -60,7 +68,9 @@ def render(
         "options": options_of(toolchain, recipe, **given),
         "extra_args": ["--extra=1 2"],
         "target": "t",
-        "tools": {tool.name: {"version": "11.4", "major": 11, "minor": 4} for tool in toolchain.tools.values()},
+        "tools": {
+            tool.name: {"version": "11.4", "major": 11, "minor": 4} for tool in toolchain.tools.values()
+        },
         "recipe": recipe.name,
         "precision": recipe.precision,
         "batch": 4,
@@ -82,6 +92,9 @@ def test_the_templates_hold_no_quotes_shell_or_unknown_variables(name: str) -> N
         assert lint_command(step.command.text, step.command.name) == []
         for _, template in step.files:
             assert lint_text(template.text, template.name) == []
+    toolchain = load_toolchain(name, SEARCH)
+    for template in filter(None, [toolchain.package_readme, *dict(toolchain.package_files).values()]):
+        assert lint_text(template.text, template.name, PACKAGE_VARIABLES) == []
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -91,6 +104,8 @@ def test_no_file_of_the_folder_is_forgotten(name: str) -> None:
     for step in toolchain.steps.values():
         used |= {step.command.name.partition("/")[2], *step.uses}
         used |= {template.name.partition("/")[2] for _, template in step.files}
+    for template in filter(None, [toolchain.package_readme, *dict(toolchain.package_files).values()]):
+        used.add(template.name.partition("/")[2])
     for recipe in toolchain.recipes.values():
         used |= {measured.runtime for measured in (recipe.evaluate, recipe.benchmark) if measured}
     assert {path.name for path in toolchain.folder.iterdir() if path.is_file()} <= used

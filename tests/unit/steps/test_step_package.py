@@ -129,6 +129,33 @@ def test_the_package_verifies_and_says_what_it_is(workspace: Path, run_step: Run
     assert found.documents["model.json"] == INFO
 
 
+def test_a_toolchain_adds_files_and_a_program_brings_what_it_imports(
+    workspace: Path, run_step: RunStep
+) -> None:
+    (workspace / "aux/files/conf").mkdir(parents=True)
+    (workspace / "aux/files/conf/a.json").write_text("{}", encoding="utf-8")
+    plain = pack(run_step, workspace, "--files", "aux/files")
+    assert member(plain, "conf/a.json") == "{}"
+    assert "device.py" not in [entry.path for entry in verify_package(plain).files]
+    (workspace / "aux/files/run.py").write_text("from device import main\n", encoding="utf-8")
+    package = pack(run_step, workspace, "--files", "aux/files")
+    assert member(package, "run.py") == "from device import main\n"
+    assert "def main(load" in member(package, "device.py")
+    assert "python3 run.py IMAGE" in member(package, "README.md")
+
+
+def test_a_toolchain_cannot_replace_what_every_package_holds(workspace: Path, run_step: RunStep) -> None:
+    write(workspace / "aux/files/model.json", {})
+    result = run_step(
+        "package", "--spec", "aux/package.json", "--tools", "aux/tools.json",
+        "--artifact", "in/artifact/model.blob", "--info", "in/info/model.json",
+        "--verdict", "in/verdict/verdict.json", "--files", "aux/files", "--output", "out/a.tar.gz",
+        cwd=workspace,
+    )  # fmt: skip
+    assert result.returncode == 3
+    assert "model.json: every package has a file of that name" in result.stderr
+
+
 def test_labels_are_one_per_line(workspace: Path, run_step: RunStep) -> None:
     assert member(pack(run_step, workspace), "labels.txt") == "hex bolt\nnut\n"
 

@@ -1,0 +1,209 @@
+"""Images in, objects out, on the device: NumPy, and OpenCV or Pillow to read files. Shipped as ``device.py``.
+
+A program beside it loads the model with the vendor's runtime and calls :func:`main`. What goes in and comes
+out is read from ``model.json`` and ``labels.txt``; a model without its decoding brings ``decode.py``.
+Outlines are not drawn: of ``segment`` and ``obb`` the upright boxes are reported, without masks and angles.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import json
+import math
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    Infer = Callable[[Any], Sequence[Any]]
+
+HERE = Path(__file__).resolve().parent
+
+
+def main(load: Callable[[str], Infer], argv: Sequence[str] | None = None) -> None:
+    """Run a model on image files and print what it sees.
+
+    Args:
+        load: Called once with the path of the artifact; returns a function from one float32 array of the
+            input's shape, RGB and 0 to 1, to the list of the model's outputs, float32.
+        argv: Arguments; None: those of the program.
+    """
+    parser = argparse.ArgumentParser()
+    parser.add_argument("images", nargs="+", type=Path)
+    parser.add_argument("--confidence", type=float, default=0.25)
+    parser.add_argument("--iou", type=float, default=0.7)
+    options = parser.parse_args(argv)
+    model = Model(HERE)
+    infer = load(str(artifact(HERE)))
+    for path in options.images:
+        tensor, place = model.prepare(read_image(path))
+        start = time.perf_counter()
+        outputs = infer(tensor)
+        milliseconds = (time.perf_counter() - start) * 1000
+        print(f"{path}: {milliseconds:.1f} ms")
+        for found in model.finish(outputs, place, options.confidence, options.iou):
+            print(json.dumps(found))
+
+
+def artifact(root: str | Path) -> Path:
+    """Return the one thing in ``artifact/``: a file, the folder where there are several."""
+    found = sorted((Path(root) / "artifact").iterdir())
+    return found[0] if len(found) == 1 else Path(root) / "artifact"
+
+
+def read_image(path: str | Path) -> Any:
+    """Read an image file as (height, width, 3) RGB bytes."""
+    import numpy as np
+
+    try:
+        import cv2
+    except ModuleNotFoundError:
+        from PIL import Image, ImageOps
+
+        with Image.open(path) as image:
+            return np.asarray(ImageOps.exif_transpose(image).convert("RGB"))
+    image = cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_COLOR)
+    if image is None:
+        sys.exit(f"{path}: cannot be read as an image")
+    return image[..., ::-1]
+
+
+class Model:
+    """What ``model.json`` and ``labels.txt`` say, put to work.
+
+    Args:
+        root: Folder of the unpacked package.
+    """
+
+    def __init__(self, root: str | Path) -> None:
+        self.info = json.loads((Path(root) / "model.json").read_text(encoding="utf-8"))
+        self.labels = (Path(root) / "labels.txt").read_text(encoding="utf-8").splitlines()
+        self.height, self.width = self.info["imgsz"]
+        self.batch = int(self.info.get("batch", 1))
+        self.task = self.info["task"]
+
+    def prepare(self, image: Any) -> tuple[Any, tuple[float, int, int, int, int]]:
+        """Return the input, (batch, 3, height, width), and how to find the way back to the image."""
+        import numpy as np
+
+        rows, columns = image.shape[:2]
+        image = _fit(image, self.height, self.width)
+        down, across = image.shape[:2]
+        top, left = round((self.height - down) / 2 - 0.1), round((self.width - across) / 2 - 0.1)
+        grey = self.info["input"]["letterbox"]["pad"]
+        canvas = np.full((self.height, self.width, 3), grey, np.uint8)
+        canvas[top : top + down, left : left + across] = image
+        tensor = canvas.transpose(2, 0, 1)[None].astype(np.float32) / np.float32(255)
+        tensor = np.ascontiguousarray(np.repeat(tensor, self.batch, axis=0))
+        return tensor, (min(self.height / rows, self.width / columns), left, top, columns, rows)
+
+    def finish(
+        self,
+        outputs: Sequence[Any],
+        place: tuple[float, int, int, int, int],
+        confidence: float,
+        iou: float,
+    ) -> list[dict[str, Any]]:
+        """Return what is in the first image of a batch, best first: label, score, and corners in pixels."""
+        outputs = [_first(output) for output in outputs]
+        head = self.info.get("head")
+        if (HERE / "decode.py").is_file() and head:
+            outputs = importlib.import_module("decode").decode(outputs, head)
+        first = outputs[0][0]
+        if self.task == "classify":
+            best = first.ravel().argsort()[::-1][:5]
+            return [{"label": self._label(i), "score": round(float(first.ravel()[i]), 4)} for i in best]
+        boxes, scores, ids, more = self._objects(first, confidence)
+        kept = range(len(boxes)) if self.info.get("end2end") else _suppress(boxes, ids, iou)
+        ratio, left, top, columns, rows = place
+        found = []
+        for index in list(kept)[:300]:
+            x1, y1, x2, y2 = (boxes[index] - (left, top, left, top)) / ratio
+            corners = [min(max(x1, 0), columns), min(max(y1, 0), rows), min(x2, columns), min(y2, rows)]
+            entry = {"label": self._label(ids[index]), "score": round(float(scores[index]), 4)}
+            entry["box"] = [round(float(value), 1) for value in corners]
+            if self.task == "pose":
+                entry["keypoints"] = self._keypoints(more[index], ratio, left, top)
+            found.append(entry)
+        return found
+
+    def _objects(self, output: Any, confidence: float) -> tuple[Any, Any, Any, Any]:
+        """Return corners, scores, class ids and the further columns of what is above the confidence."""
+        import numpy as np
+
+        if self.info.get("end2end"):
+            rows = output[output[:, 4] > confidence]
+            rows = rows[np.argsort(-rows[:, 4], kind="stable")]
+            boxes = rows[:, :4]
+            if self.task == "obb":
+                boxes = np.concatenate([boxes[:, :2] - boxes[:, 2:] / 2, boxes[:, :2] + boxes[:, 2:] / 2], 1)
+            return boxes, rows[:, 4], rows[:, 5].astype(int), rows[:, 6:]
+        classes = len(self.labels)
+        scores, ids = output[4 : 4 + classes].max(0), output[4 : 4 + classes].argmax(0)
+        order = np.argsort(-scores, kind="stable")
+        order = order[scores[order] > confidence]
+        centre, half = output[:2, order].T, output[2:4, order].T / 2
+        boxes = np.concatenate([centre - half, centre + half], axis=1)
+        return boxes, scores[order], ids[order], output[4 + classes :, order].T
+
+    def _keypoints(self, row: Any, ratio: float, left: int, top: int) -> list[list[float]]:
+        width = 3 if len(row) % 3 == 0 else 2
+        points = row.reshape(-1, width).tolist()
+        return [[round((x - left) / ratio, 1), round((y - top) / ratio, 1), *rest] for x, y, *rest in points]
+
+    def _label(self, index: int) -> str:
+        return self.labels[int(index)] if int(index) < len(self.labels) else str(int(index))
+
+
+def _first(output: Any) -> Any:
+    """Return an output of the first image of a batch, with its axis kept."""
+    import numpy as np
+
+    return np.asarray(output, dtype=np.float32)[:1]
+
+
+def _fit(image: Any, height: int, width: int) -> Any:
+    """Resize an image to fit with its aspect kept, in the two steps of the validation: to the same pixels."""
+    rows, columns = image.shape[:2]
+    longest = max(height, width)
+    ratio = longest / max(rows, columns)
+    if ratio != 1:
+        columns, rows = min(math.ceil(columns * ratio), longest), min(math.ceil(rows * ratio), longest)
+        image = _resize(image, columns, rows)
+    ratio = min(height / rows, width / columns, 1.0)
+    fitting = max(round(columns * ratio), 1), max(round(rows * ratio), 1)
+    return image if (columns, rows) == fitting else _resize(image, *fitting)
+
+
+def _resize(image: Any, width: int, height: int) -> Any:
+    import numpy as np
+
+    try:
+        import cv2
+    except ModuleNotFoundError:
+        from PIL import Image
+
+        picture = Image.fromarray(np.ascontiguousarray(image))
+        return np.asarray(picture.resize((width, height), Image.Resampling.BILINEAR))
+    return cv2.resize(np.ascontiguousarray(image), (width, height), interpolation=cv2.INTER_LINEAR)
+
+
+def _suppress(boxes: Any, ids: Any, iou: float) -> list[int]:
+    """Return the indices that are left when a better box of the same class covers no more than ``iou``."""
+    import numpy as np
+
+    kept: list[int] = []
+    alive = np.ones(len(boxes), dtype=bool)
+    for index in range(len(boxes)):
+        if alive[index]:
+            kept.append(index)
+            low, high = np.maximum(boxes[index, :2], boxes[:, :2]), np.minimum(boxes[index, 2:], boxes[:, 2:])
+            shared = np.clip(high - low, 0, None).prod(1)
+            area = (boxes[:, 2:] - boxes[:, :2]).prod(1)
+            covered = shared / np.maximum(area[index] + area - shared, 1e-9) > iou
+            alive &= ~(covered & (ids == ids[index]))
+    return kept

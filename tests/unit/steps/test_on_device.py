@@ -1,0 +1,125 @@
+from __future__ import annotations
+
+import json
+import sys
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+
+from edgebuild.steps import _on_device
+from edgebuild.steps._on_device import Model, artifact, main
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+HEIGHT, WIDTH = 64, 96
+
+
+@pytest.fixture
+def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Path]:
+    """Return a function that makes an unpacked package."""
+
+    def make(**info: Any) -> Path:
+        document = {
+            "task": "detect",
+            "imgsz": [HEIGHT, WIDTH],
+            "batch": 1,
+            "end2end": False,
+            "input": {"letterbox": {"pad": 114}},
+        }
+        (tmp_path / "model.json").write_text(json.dumps(document | info), encoding="utf-8")
+        (tmp_path / "labels.txt").write_text("bolt\nnut\n", encoding="utf-8")
+        (tmp_path / "artifact").mkdir()
+        (tmp_path / "artifact" / "model.npu").write_bytes(b"npu")
+        monkeypatch.setattr(_on_device, "HERE", tmp_path)
+        return tmp_path
+
+    return make
+
+
+def candidates(*rows: tuple[float, ...]) -> Any:
+    """Return an output of the usual layout: one column per candidate."""
+    return np.array([rows], dtype=np.float32).transpose(0, 2, 1)
+
+
+@pytest.mark.yolo
+def test_the_input_is_that_of_the_validation(package: Callable[..., Path]) -> None:
+    from edgebuild.steps._letterbox import letterbox
+
+    image = np.random.default_rng(0).integers(0, 256, (200, 150, 3), dtype=np.uint8)
+    tensor, place = Model(package(batch=2)).prepare(image[..., ::-1])
+    wanted = letterbox(image, (HEIGHT, WIDTH))[..., ::-1].transpose(2, 0, 1) / np.float32(255)
+    assert tensor.shape == (2, 3, HEIGHT, WIDTH)
+    assert np.array_equal(tensor[1], wanted.astype(np.float32))
+    assert place == (0.32, 24, 0, 150, 200)
+
+
+def test_boxes_come_back_in_pixels_of_the_image_and_the_weaker_of_two_goes(
+    package: Callable[..., Path],
+) -> None:
+    output = candidates((40, 32, 16, 32, 0.1, 0.9), (41, 32, 16, 32, 0.1, 0.8), (40, 32, 16, 32, 0.7, 0.1))
+    found = Model(package()).finish([output], (0.32, 24, 0, 150, 200), 0.25, 0.7)
+    assert found == [
+        {"label": "nut", "score": 0.9, "box": [25.0, 50.0, 75.0, 150.0]},
+        {"label": "bolt", "score": 0.7, "box": [25.0, 50.0, 75.0, 150.0]},
+    ]
+
+
+def test_final_detections_are_only_filtered(package: Callable[..., Path]) -> None:
+    rows = np.array([[[0, 0, 32, 32, 0.1, 0], [24, 0, 56, 64, 0.6, 1]]], dtype=np.float32)
+    found = Model(package(end2end=True)).finish([rows], (1.0, 0, 0, WIDTH, HEIGHT), 0.25, 0.7)
+    assert [(entry["label"], entry["box"]) for entry in found] == [("nut", [24.0, 0.0, 56.0, 64.0])]
+
+
+def test_keypoints_and_classes_have_their_own_shape(package: Callable[..., Path]) -> None:
+    root = package(task="pose")
+    pose = candidates((40, 32, 16, 32, 0.9, 0.1, 40, 32, 0.5, 48, 40, 1.0))
+    (found,) = Model(root).finish([pose], (2.0, 0, 0, 48, 32), 0.25, 0.7)
+    assert found["keypoints"] == [[20.0, 16.0, 0.5], [24.0, 20.0, 1.0]]
+    (root / "model.json").write_text(
+        json.dumps({"task": "classify", "imgsz": [8, 8], "input": {}}), encoding="utf-8"
+    )
+    best = Model(root).finish([np.array([[0.25, 0.75]])], (1.0, 0, 0, 8, 8), 0.25, 0.7)
+    assert best == [{"label": "nut", "score": 0.75}, {"label": "bolt", "score": 0.25}]
+
+
+def test_a_cut_head_is_decoded_first(package: Callable[..., Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    root = package(head={"kind": "cut"})
+    (root / "decode.py").write_text(
+        "def decode(outputs, head):\n    return [o * 2 for o in outputs]\n", encoding="utf-8"
+    )
+    monkeypatch.syspath_prepend(str(root))
+    monkeypatch.delitem(sys.modules, "decode", raising=False)
+    output = candidates((20, 16, 8, 16, 0.05, 0.45))
+    (found,) = Model(root).finish([output], (1.0, 0, 0, WIDTH, HEIGHT), 0.25, 0.7)
+    monkeypatch.delitem(sys.modules, "decode")
+    assert (found["score"], found["box"]) == (0.9, [32.0, 16.0, 48.0, 48.0])
+
+
+@pytest.mark.yolo
+def test_a_starter_program_only_loads_the_artifact(
+    package: Callable[..., Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    import cv2
+
+    root = package()
+    cv2.imwrite(str(root / "a.png"), np.zeros((32, 48, 3), np.uint8))
+    loaded = []
+
+    def load(path: str) -> Callable[[Any], list[Any]]:
+        loaded.append(path)
+        return lambda tensor: [candidates((48, 32, 24, 32, float(tensor.shape == (1, 3, 64, 96)), 0))]
+
+    main(load, [str(root / "a.png")])
+    assert loaded == [str(root / "artifact" / "model.npu")]
+    name, found = capsys.readouterr().out.splitlines()
+    assert name.startswith(f"{root / 'a.png'}: ")
+    assert json.loads(found) == {"label": "bolt", "score": 1.0, "box": [18.0, 8.0, 30.0, 24.0]}
+
+
+def test_an_artifact_of_several_files_is_its_folder(package: Callable[..., Path]) -> None:
+    root = package()
+    (root / "artifact" / "model.json").write_bytes(b"{}")
+    assert artifact(root) == root / "artifact"
