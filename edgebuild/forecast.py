@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
-from edgebuild.action import ActionResult, Outcome, Reason
+from edgebuild.action import ActionInput, ActionResult, Outcome, Reason
 from edgebuild.errors import StepError
 from edgebuild.perform import explain, find_result, prepare
+from edgebuild.why import reasons
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -55,7 +56,9 @@ def _one(
 ) -> Forecast:
     waits = [name for name in action.needs if name not in results]
     if waits:
-        return Forecast(id=action.id, state="run", why=(_waiting(waits, found),))
+        anyway = _anyway(action, results, context)
+        why = (_waiting(waits, {} if anyway else found), *anyway)
+        return Forecast(id=action.id, state="run", why=why)
     try:
         prepared = prepare(action, results, context)
     except StepError as error:
@@ -75,8 +78,36 @@ def _one(
     return Forecast(id=action.id, state="cached", why=result.why, result=result)
 
 
+def _anyway(action: Action, results: Mapping[str, ActionResult], context: Context) -> tuple[Reason, ...]:
+    """Return what is different already, whatever those leave that have to run first."""
+    last = context.journal.last(action.id)
+    record = context.cache.known(last) if last else None
+    if record is None:
+        return ()
+    pending = {i.role for i in action.inputs if isinstance(i, ActionInput) and i.action not in results}
+    known = tuple(item for item in action.inputs if item.role not in pending)
+    try:
+        prepared = prepare(replace(action, inputs=known), results, context)
+    except StepError as error:
+        return (Reason(kind="input", what=error.message),)
+    inputs = {role: row for role, row in record.document["inputs"].items() if role not in pending}
+    why = reasons(
+        {**record.document, "inputs": inputs},
+        prepared.document,
+        record.trees,
+        prepared.inputs.trees,
+        (record.texts, dict(action.files)),
+    )
+    return tuple(reason for reason in why if reason.kind != "unchanged")
+
+
 def _waiting(waits: list[str], found: Mapping[str, Forecast]) -> Reason:
-    """Say what has to run first; when that only runs again, it may come out equal and end there."""
-    again = all(reason.kind != "new" for name in waits for reason in found[name].why)
+    """Say what has to run first; when that only runs again, it may come out equal and end there.
+
+    Args:
+        waits: What has to run first.
+        found: What would become of it; empty where that makes no difference.
+    """
+    again = found and all(reason.kind != "new" for name in waits for reason in found[name].why)
     cut = "; may be cut off" if again else ""
     return Reason(kind="input", what=f"{', '.join(waits)} would run first{cut}")

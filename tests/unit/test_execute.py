@@ -233,7 +233,9 @@ class TestLeftBehind:
         outlives = "echo $$ > child; while kill -0 $0 2>/dev/null; do :; done"
         shell(tmp_path, f"setsid sh -c '{outlives}' $$ & while [ ! -s child ]; do :; done")
         orphan = read_pid(tmp_path / "child")
-        wait_until(lambda: shell(tmp_path, "exit 0").exit_code == 0 and not Path(f"/proc/{orphan}").exists())
+        assert wait_until(
+            lambda: shell(tmp_path, "exit 0").exit_code == 0 and not Path(f"/proc/{orphan}").exists()
+        )
 
     def test_where_nothing_is_left_nobody_looks_into_all_processes(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
