@@ -6,13 +6,26 @@ import ast
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from edgebuild.steps._step import fail
+from edgebuild.steps._step import StepFailure, fail
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
 _VOLATILE_METADATA = frozenset({"date"})
 """Metadata that differs between two exports of the same weights."""
+
+LARGEST = 2**31 - 1
+"""Most bytes of an ONNX file: it is one protobuf message."""
+
+_SMALLER = "more than that needs weights in other files, which is not supported: use a smaller model"
+
+_QUANTIZED = frozenset(
+    {
+        "ConvInteger", "DequantizeLinear", "DynamicQuantizeLinear", "MatMulInteger", "MatMulNBits",
+        "QGemm", "QLinearConv", "QLinearMatMul", "QuantizeLinear",
+    }
+)  # fmt: skip
+"""Operators that only quantized models have."""
 
 _HOST_ARGUMENTS = frozenset(
     {"data", "model", "name", "project", "save_dir", "pretrained", "device", "workers"}
@@ -31,12 +44,20 @@ def load_onnx(path: str | Path, *, check: bool = True) -> Any:
         An ``onnx.ModelProto``.
 
     Raises:
-        StepFailure: The file is missing, cut short, empty or no valid ONNX model.
+        StepFailure: The file is missing, cut short, empty, too large or no valid ONNX model, or keeps its
+            weights in another file.
     """
     import onnx
 
     try:
-        model = onnx.load(path)
+        size = Path(path).stat().st_size
+        if size > LARGEST:
+            fail(
+                f"{path}: holds {size / 1e9:.1f} GB, an ONNX file at most {LARGEST / 1e9:.1f}", hint=_SMALLER
+            )
+        model = onnx.load(path, load_external_data=False)
+    except StepFailure:
+        raise
     except FileNotFoundError:
         fail(f"{path}: no such file", hint="the step was given a path that does not exist")
     except Exception as error:  # noqa: BLE001 - protobuf, ONNX and the file system each have their own
@@ -48,9 +69,63 @@ def load_onnx(path: str | Path, *, check: bool = True) -> Any:
         fail(
             f"{path}: not an ONNX model (it has no graph)", hint="the file may be cut short; export it again"
         )
+    refuse_external_data(model, name=path)
     if check:
         check_model(model, name=path)
     return model
+
+
+def refuse_external_data(model: Any, *, name: str | Path) -> None:
+    """Make sure that a model's weights are inside of its file: another one is no input of any step.
+
+    Raises:
+        StepFailure: They are not; it names the file.
+    """
+    from onnx import TensorProto
+
+    outside = [tensor for tensor in _tensors(model.graph) if tensor.data_location == TensorProto.EXTERNAL]
+    if not outside:
+        return
+    said = [{entry.key: entry.value for entry in tensor.external_data} for tensor in outside]
+    size = sum(int(entry.get("length", 0)) for entry in said)
+    # The file as a whole must fit: what is outside and what is inside.
+    fits = size + model.ByteSize() <= LARGEST
+    hint = "write it as one file: onnx.save(onnx.load('model.onnx'), 'one.onnx')" if fits else _SMALLER
+    fail(
+        f"{name}: keeps {size / 1e9:.3g} GB of weights in another file, {said[0].get('location', '?')}",
+        hint=hint,
+    )
+
+
+def refuse_reduced(model: Any, *, name: str | Path) -> None:
+    """Make sure that a model is a 32-bit float model: everything here starts from one, and compares with it.
+
+    Raises:
+        StepFailure: It is quantized already, or holds 16-bit floats.
+    """
+    from onnx import TensorProto
+
+    done = next((node for node in model.graph.node if node.op_type in _QUANTIZED), None)
+    if done is not None:
+        fail(f"{name}: is quantized already ({done.op_type} at node {done.name or done.output[0]})",
+             hint="give the float model that it was made from")  # fmt: skip
+    half = {TensorProto.FLOAT16: "float16", TensorProto.BFLOAT16: "bfloat16"}
+    values = [*model.graph.input, *model.graph.output]
+    types = {value.name: value.type.tensor_type.elem_type for value in values}
+    types |= {tensor.name: tensor.data_type for tensor in _tensors(model.graph)}
+    found = [tensor for tensor, kind in types.items() if kind in half]
+    if found:
+        what = f"{len(found)} of its tensors are {half[types[found[0]]]}, such as {found[0]}"
+        fail(f"{name}: is a model in half precision: {what}", hint="export it again without half")
+
+
+def _tensors(graph: Any) -> Iterator[Any]:
+    """Yield the tensors that a graph stores, those of Constant nodes included."""
+    yield from graph.initializer
+    for node in graph.node:
+        for part in node.attribute:
+            if part.HasField("t"):
+                yield part.t
 
 
 def check_model(model: Any, *, name: str | Path) -> None:

@@ -20,6 +20,7 @@ from edgebuild.steps._onnx_file import (
     name_nodes,
     opset_of,
     read_metadata,
+    refuse_reduced,
     remove_host_traces,
     save_onnx,
     shape_of,
@@ -161,6 +162,7 @@ def simplify(model: Any, *, name: str) -> Any:
 def adapt_onnx(options: Options) -> Any:
     """Check that an ONNX model is what the options ask for; fix open dimensions unless they may stay open."""
     model = load_onnx(options.weights)
+    refuse_reduced(model, name=options.weights)
     said = read_metadata(model).get("task", options.task)
     if said != options.task:
         fail(f"{options.weights}: the weights are for task {said!r}, the manifest says {options.task!r}",

@@ -15,6 +15,7 @@ from edgebuild.steps._onnx_file import (
     load_onnx,
     name_nodes,
     read_metadata,
+    refuse_reduced,
     remove_unused_domains,
     save_onnx,
     write_metadata,
@@ -54,6 +55,7 @@ def prepare(model: Any, *, name: str) -> Any:
     metadata = read_metadata(model)
     source, target = Path("preprocess-input.onnx"), Path("preprocess-output.onnx")
     source.write_bytes(model.SerializeToString(deterministic=True))
+    refuse_reduced(model, name=name)
     input_of(model, name=name)
     try:
         # Loading it here first: the preparation itself logs a failure and carries on.

@@ -32,6 +32,56 @@ def test_a_missing_model_is_named(tmp_path: Path) -> None:
         _onnx_file.load_onnx(tmp_path / "gone.onnx")
 
 
+def test_a_model_with_its_weights_in_another_file_is_refused(
+    tmp_path: Path, build_detector: Callable[..., Any]
+) -> None:
+    onnx = pytest.importorskip("onnx")
+    onnx.save(
+        build_detector(), tmp_path / "m.onnx", save_as_external_data=True, location="m.data",
+        size_threshold=0, convert_attribute=True,
+    )  # fmt: skip
+    with pytest.raises(
+        StepFailure, match=r"m\.onnx: keeps .* in another file, m\.data; write it as one file"
+    ):
+        _onnx_file.load_onnx(tmp_path / "m.onnx")
+
+
+def test_weights_outside_that_no_file_could_hold_cannot_be_moved_in(
+    build_detector: Callable[..., Any],
+) -> None:
+    onnx = pytest.importorskip("onnx")
+    model = build_detector()
+    tensor = model.graph.initializer[0]
+    onnx.external_data_helper.set_external_data(tensor, "m.data", offset=0, length=3 << 30)
+    with pytest.raises(StepFailure, match=r"keeps 3\.22 GB .* use a smaller model"):
+        _onnx_file.refuse_external_data(model, name="m.onnx")
+
+
+def test_a_file_that_is_too_large_is_not_read(tmp_path: Path) -> None:
+    with (tmp_path / "m.onnx").open("wb") as stream:
+        stream.truncate(_onnx_file.LARGEST + 1)  # a hole: nothing is written
+    with pytest.raises(StepFailure, match=r"m\.onnx: holds 2\.1 GB, an ONNX file at most 2\.1"):
+        _onnx_file.load_onnx(tmp_path / "m.onnx")
+
+
+def test_a_quantized_model_is_refused(build_detector: Callable[..., Any]) -> None:
+    helper = pytest.importorskip("onnx.helper")
+    model = build_detector()
+    _onnx_file.refuse_reduced(model, name="m.onnx")
+    model.graph.node.insert(0, helper.make_node("QuantizeLinear", ["images", "s", "z"], ["q"], name="first"))
+    with pytest.raises(StepFailure, match=r"m\.onnx: is quantized already \(QuantizeLinear at node first\)"):
+        _onnx_file.refuse_reduced(model, name="m.onnx")
+
+
+def test_a_model_in_half_precision_is_refused(build_detector: Callable[..., Any]) -> None:
+    numpy_helper = pytest.importorskip("onnx.numpy_helper")
+    model = build_detector()
+    tensor = next(tensor for tensor in model.graph.initializer if tensor.name == "stem.w")
+    tensor.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(tensor).astype("float16"), "stem.w"))
+    with pytest.raises(StepFailure, match=r"half precision: 1 of its tensors are float16, such as stem\.w"):
+        _onnx_file.refuse_reduced(model, name="m.onnx")
+
+
 def test_the_order_of_metadata_does_not_change_the_bytes(
     tmp_path: Path, build_detector: Callable[..., Any]
 ) -> None:

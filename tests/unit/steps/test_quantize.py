@@ -150,6 +150,27 @@ def test_naive_quantizes_everything(run: Callable[..., tuple[Any, Any]]) -> None
     assert _sources(model, "output0") == {"DequantizeLinear"}
 
 
+def test_a_model_with_open_dimensions_is_quantized_like_any_other(
+    build_detector: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    np = pytest.importorskip("numpy")
+    onnxruntime = pytest.importorskip("onnxruntime")
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "m.onnx").write_bytes(build_detector(size="side", batch="batch").SerializeToString())
+    preprocess.main(["--model", "m.onnx", "--output", "p.onnx"])
+    np.save("t.npy", np.random.default_rng(0).random((4, 3, 8, 8), dtype=np.float32))
+    ranges.main(["--model", "p.onnx", "--tensors", "t.npy", "--output", "r.json"])
+    quantize.main([
+        "--model", "p.onnx", "--ranges", "r.json", "--keep-float", "decode", "last", "--output", "q.onnx",
+        "--report", "q.json",
+    ])  # fmt: skip
+    assert json.loads((tmp_path / "q.json").read_text(encoding="utf-8"))["nodes"]["quantized"] > 3
+    session = onnxruntime.InferenceSession("q.onnx", providers=["CPUExecutionProvider"])
+    for batch, side in ((1, 8), (2, 16)):
+        (found,) = session.run(None, {"images": np.zeros((batch, 3, side, side), np.float32)})
+        assert found.shape[0] == batch
+
+
 def test_an_entry_that_matches_nothing_is_refused(run: Callable[..., tuple[Any, Any]]) -> None:
     with pytest.raises(StepFailure, match="'neck' matches no node"):
         run(keep=("decode", "neck"))

@@ -44,3 +44,9 @@ def test_a_misspelt_name_gets_the_near_ones(build_detector: Callable[..., Any]) 
     model = build_detector()
     with pytest.raises(StepFailure, match=r"nodes such as .*hidden1"):
         select_nodes(model, find_groups(model), ["hiden1"])
+
+
+def test_raw_outputs_need_no_decoding_in_float(build_graph: Callable[..., Any]) -> None:
+    model = build_graph(("MatMul", ["image", "matrix"], "out"))
+    groups = find_groups(model)
+    assert select_nodes(model, groups, ["decode", "last"]) == {"out"}
