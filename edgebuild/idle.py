@@ -13,10 +13,9 @@ from __future__ import annotations
 import os
 import sys
 
-SCHEMA = 1
+from edgebuild.clock import grain
 
-GRAIN_NS = 20_000_000
-"""A file changed this shortly before it was looked at could have changed again without looking different."""
+SCHEMA = 1
 
 VARIABLES = ("PATH", "HOME", "EDGEBUILD_CACHE", "XDG_CACHE_HOME", "PYTHONPATH")
 """Variables that decide which tools and which store are meant; declared ones of toolchains come on top."""
@@ -66,7 +65,6 @@ def remember(
 
     rows: list[list[object]] = []
     absent: list[str] = []
-    newest = 0
     for path in files:
         try:
             found = os.stat(path)  # noqa: PTH116 - thousands of files
@@ -74,9 +72,9 @@ def remember(
             absent.append(path)
             continue
         rows.append([path, found.st_size, found.st_mtime_ns, found.st_ino, found.st_ctime_ns])
-        newest = max(newest, found.st_mtime_ns, found.st_ctime_ns)
-    if newest > since - GRAIN_NS:
-        return  # the next run will note it
+        newest = max(found.st_mtime_ns, found.st_ctime_ns)
+        if newest > since - grain(found.st_mtime_ns, found.st_ctime_ns):
+            return  # it could have changed again without looking different; the next run will note it
     note = {
         "schema": SCHEMA,
         "argv": argv,

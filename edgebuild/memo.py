@@ -14,17 +14,12 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from edgebuild.clock import grain
 from edgebuild.digest import Digest, decode, digest_file, encode, is_digest
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
-
-GRAIN_NS = 20_000_000
-"""Timestamps closer to now than this may repeat for a second write (kernel ticks are 1 to 10 ms)."""
-
-COARSE_NS = 2_000_000_000
-"""The same where a filesystem keeps whole seconds only."""
 
 BLOCK = 500
 """Lines that are parsed in one go; a strange one costs its block the quick way."""
@@ -90,7 +85,7 @@ class Memo:
 
     def _remember(self, path: str, stat: Signature, digest: Digest, now: int) -> None:
         """Note a digest, unless the file was so young when it was first looked at that a write may hide."""
-        if now - max(stat[1], stat[3]) < _grain(stat):
+        if now - max(stat[1], stat[3]) < grain(stat[1], stat[3]):
             return
         with _lock:
             self._read.rows[path] = (stat, digest)
@@ -140,10 +135,6 @@ class Memo:
 def signature(stat: os.stat_result) -> Signature:
     """Return what changes when a file is written: size, mtime, inode, ctime (times in nanoseconds)."""
     return (stat.st_size, stat.st_mtime_ns, stat.st_ino, stat.st_ctime_ns)
-
-
-def _grain(stat: Signature) -> int:
-    return COARSE_NS if stat[1] % 1_000_000_000 == 0 and stat[3] % 1_000_000_000 == 0 else GRAIN_NS
 
 
 def _rows(lines: list[bytes]) -> Iterator[tuple[str, Signature, Digest]]:

@@ -6,11 +6,12 @@ import os
 import subprocess
 import sys
 import time
+import types
 from pathlib import Path
 
 import pytest
 
-from edgebuild.idle import GRAIN_NS, answer, remember
+from edgebuild.idle import answer, remember
 
 TEXT = "0 ran\n"
 
@@ -76,7 +77,24 @@ def test_variables_count(argv: list[str]) -> None:
 def test_a_file_that_changed_while_the_run_looked_is_not_trusted(argv: list[str]) -> None:
     note(argv, age=-1_000_000_000)
     assert answer(argv, {}) is None
-    assert GRAIN_NS >= 10_000_000
+
+
+def test_a_file_of_whole_seconds_has_to_be_older(
+    argv: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    second = 1_700_000_000_000_000_000
+    real = os.stat
+
+    def coarse(path: str) -> object:
+        found = real(path)
+        whole = {"st_mtime_ns": second, "st_ctime_ns": second}
+        return types.SimpleNamespace(st_size=found.st_size, st_ino=found.st_ino, **whole)
+
+    for age, noted in ((1_900_000_000, False), (2_100_000_000, True)):
+        with monkeypatch.context() as patch:
+            patch.setattr("edgebuild.idle.os.stat", coarse)
+            remember(argv, files=["m.yaml"], environ={}, text=TEXT, since=second + age)
+        assert any((tmp_path / ".edgebuild").rglob("*.json")) == noted
 
 
 @pytest.mark.parametrize("damage", [b"", b"null", b"[]", b'{"schema": 1}', b"\xff", b"[" * 9])

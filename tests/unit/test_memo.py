@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 
-from edgebuild import memo as module
 from edgebuild.digest import digest_bytes, digest_file
 from edgebuild.memo import Memo
 from tests.unit.workbench import PROCESSES, rows
@@ -125,13 +124,6 @@ def test_the_age_of_a_file_is_its_age_when_it_was_first_looked_at(
     monkeypatch.setattr("edgebuild.memo.digest_file", slow)
     Memo(tmp_path / "memo").digest(name)
     assert not (tmp_path / "memo").exists()
-
-
-def test_whole_seconds_need_a_longer_wait() -> None:
-    second = 1_700_000_000_000_000_000
-    assert module._grain((4, second, 1, second)) == module.COARSE_NS
-    assert module._grain((4, second, 1, second + 5)) == module.GRAIN_NS
-    assert module.COARSE_NS >= 2_000_000_000 > module.GRAIN_NS >= 10_000_000
 
 
 def test_a_file_from_the_future_is_never_trusted(tmp_path: Path, reads: Reads) -> None:
