@@ -49,9 +49,37 @@ def resolve_for(settings: Quantize, cpu: str, need: QdqNeed) -> Quantize:
     chosen = resolve_types(settings, cpu)
     if not need.activation and not need.weight:
         return chosen
-    first = {"activation": need.activation, "weight": need.weight}
-    open_ = {name: types[0] for name, types in first.items() if types and not getattr(settings, name)}
-    return replace(chosen, reduce_range=bool(settings.reduce_range), **open_)
+    activation = settings.activation or next(iter(need.activation), chosen.activation)
+    weight = settings.weight or next(iter(need.weight), chosen.weight)
+    return replace(chosen, activation=activation, weight=weight, reduce_range=bool(settings.reduce_range))
+
+
+def without_decode(settings: Quantize) -> Quantize:
+    """Return the settings for a model that ends before its decoding: nothing of that group is left."""
+    return replace(settings, keep_float=tuple(name for name in settings.keep_float if name != "decode"))
+
+
+def wide_activations(settings: Quantize) -> Quantize:
+    """Return the settings with 16-bit activations, signed where the 8-bit ones were."""
+    return replace(settings, activation=f"{settings.activation[:1]}16", reduce_range=False)
+
+
+def float16_label(settings: Quantize, *, batch: int, head: str) -> str:
+    """Return ``@...`` for what sets a half-precision model apart from the default one."""
+    parts = _model_parts(batch, head)
+    if settings.keep_float != _default_keep(head):
+        parts.append(_kept(settings.keep_float))
+    return f"@{'-'.join(parts)}" if parts else ""
+
+
+def dynamic_label(settings: Quantize, *, batch: int, head: str) -> str:
+    """Return ``@dynamic...`` for a model whose activations are quantized as it runs."""
+    parts = ["dynamic", *_model_parts(batch, head)]
+    parts += ["r"] if settings.reduce_range else []
+    parts += [] if settings.per_channel else ["per-tensor"]
+    if settings.keep_float != _default_keep(head):
+        parts.append(_kept(settings.keep_float))
+    return f"@{'-'.join(parts)}"
 
 
 def variant_label(

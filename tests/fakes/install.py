@@ -18,6 +18,12 @@ TOOLS = {
     "amct_onnx": "fake_amct_onnx",
     "cncc": "fake_cncc",
     "genoff.py": "fake_genoff",
+    "hailo": "fake_hailo",
+    "qairt-converter": "fake_qairt",
+    "qairt-quantizer": "fake_qairt",
+    "qnn-context-binary-generator": "fake_qairt",
+    "trtexec": "fake_trtexec",
+    "pulsar2": "fake_pulsar2",
 }
 """Executable -> module of the fake."""
 
@@ -31,13 +37,26 @@ path={path}
 """
 
 
-def install(into: Path, modes: dict[str, str] | None = None, *, cann: str = "8.0.0") -> dict[str, str]:
+DISTRIBUTIONS = {"amct_onnx": "0.23.2", "hailo_dataflow_compiler": "3.33.0"}
+"""Python distribution that a fake pretends to be installed from -> version."""
+
+
+def install(
+    into: Path,
+    modes: dict[str, str] | None = None,
+    *,
+    cann: str = "8.0.0",
+    trtexec: str = "10.3.0",
+    hailo: str = DISTRIBUTIONS["hailo_dataflow_compiler"],
+) -> dict[str, str]:
     """Write the executables and the version files of the fakes.
 
     Args:
         into: A folder; made when missing.
         modes: Executable -> mode, for ``fake.json``.
         cann: CANN version that the fake ATC belongs to.
+        trtexec: TensorRT version that the fake trtexec plays.
+        hailo: Version of the Dataflow Compiler.
 
     Returns:
         Variables to add to the environment; PATH is complete.
@@ -56,23 +75,17 @@ def install(into: Path, modes: dict[str, str] | None = None, *, cann: str = "8.0
             f"#!{sys.executable} -ESB\nfrom tests.fakes.{module} import main\n\nmain()\n", encoding="utf-8"
         )
         path.chmod(0o755)
-    (folder / "fake.json").write_text(json.dumps(modes or {}), encoding="utf-8")
+    told = {**(modes or {}), "trtexec-version": trtexec}
+    (folder / "fake.json").write_text(json.dumps(told), encoding="utf-8")
     ascend = into / "ascend" / "x86_64-linux"
     ascend.mkdir(parents=True, exist_ok=True)
     text = CANN_INFO.format(version=cann, path=ascend)
     (ascend / "ascend_toolkit_install.info").write_text(text, encoding="utf-8")
-    metadata = (
-        into
-        / "lib"
-        / "python3.11"
-        / "site-packages"
-        / "amct_onnx-0.23.2+edgebuild.fake.dist-info"
-        / "METADATA"
-    )
-    metadata.parent.mkdir(parents=True, exist_ok=True)
-    metadata.write_text(
-        "Metadata-Version: 2.1\nName: amct_onnx\nVersion: 0.23.2+edgebuild.fake\n", encoding="utf-8"
-    )
+    for name, version in {**DISTRIBUTIONS, "hailo_dataflow_compiler": hailo}.items():
+        _pretend(into, name, f"{version}+edgebuild.fake")
+    qairt = into / "qairt"
+    qairt.mkdir(exist_ok=True)
+    (qairt / "sdk.yaml").write_text("# edgebuild fake\nversion: 2.37.0\n", encoding="utf-8")
     neuware = into / "neuware"
     neuware.mkdir(exist_ok=True)
     (neuware / "version.txt").write_text("Neuware Version 1.7.0 (edgebuild fake)\n", encoding="utf-8")
@@ -80,9 +93,20 @@ def install(into: Path, modes: dict[str, str] | None = None, *, cann: str = "8.0
         "PATH": f"{folder}{os.pathsep}{os.environ.get('PATH', os.defpath)}",
         "ASCEND_HOME_PATH": str(into / "ascend"),
         "NEUWARE_HOME": str(neuware),
+        "QAIRT_SDK_ROOT": str(qairt),
     }
 
 
+def _pretend(into: Path, name: str, version: str) -> None:
+    """Write the metadata of an installed distribution, and nothing else of it."""
+    packages = into / "lib" / "python3.11" / "site-packages"
+    for old in packages.glob(f"{name}-*.dist-info"):
+        shutil.rmtree(old)
+    metadata = packages / f"{name}-{version}.dist-info" / "METADATA"
+    metadata.parent.mkdir(parents=True, exist_ok=True)
+    metadata.write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n", encoding="utf-8")
+
+
 if __name__ == "__main__":
-    told = dict(word.split("=", 1) for word in sys.argv[2:])
-    sys.stdout.write(json.dumps(install(Path(sys.argv[1]).absolute(), told), indent=1) + "\n")
+    asked = dict(word.split("=", 1) for word in sys.argv[2:])
+    sys.stdout.write(json.dumps(install(Path(sys.argv[1]).absolute(), asked), indent=1) + "\n")

@@ -137,10 +137,12 @@ def toolchain(name: str) -> Toolchain:
     return load_toolchain(name, [TEMPLATES])
 
 
-def plan(*targets: Target, cpu: str = "x86-vnni", **changes: Any) -> Plan:
+def plan(
+    *targets: Target, cpu: str = "x86-vnni", versions: dict[str, str] | None = None, **changes: Any
+) -> Plan:
     """Return the plan of a manifest of these targets."""
     chains = {t.toolchain: toolchain(t.toolchain) for t in targets}
-    return make_plan(manifest(*targets, **changes), chains, cpu=cpu)
+    return make_plan(manifest(*targets, **changes), chains, cpu=cpu, versions=versions)
 
 
 def gate(metric: str, **limits: Any) -> Gate:

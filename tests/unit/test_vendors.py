@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from edgebuild.graph_files import graph_file_paths
 from edgebuild.load import load_manifest
 from edgebuild.plan import make_plan
 from edgebuild.render import (
+    GRAPH_VARIABLES,
     PACKAGE_VARIABLES,
     VARIABLES,
     file_lookup,
@@ -19,6 +22,7 @@ from edgebuild.render import (
     render_argv,
     render_text,
 )
+from edgebuild.steps.graph_files import graph_variables
 from edgebuild.toolchain import load_toolchain, resolve_options, toolchain_names
 
 if TYPE_CHECKING:
@@ -31,10 +35,30 @@ NAMES = toolchain_names(SEARCH)
 SAMPLES = {
     "ascend": {"soc_version": "Ascend310P3"},
     "cambricon": {"network": "yolov5"},
+    "hailo": {"hw_arch": "hailo8"},
+    "qualcomm": {"dsp_arch": "v73"},
 }
 """A value for every required option, by toolchain."""
 
 NASTY = "a b'\"$(x);\\"
+
+
+GRAPH = graph_variables(
+    {
+        "inputs": [{"name": "images", "shape": [4, 3, 320, 640], "dtype": "float32"}],
+        "outputs": [{"name": "output0", "shape": [4, 8, 4200], "dtype": "float32"}],
+        "groups": {"decode": ["/head/Concat"], "last": ["/head/last/Conv"]},
+        "nodes": [
+            {"name": "/body/Conv", "type": "Conv", "inputs": ["images"], "outputs": ["body"],
+             "float": False, "layer": True, "module": "model.0.conv"},
+            {"name": "/head/last/Conv", "type": "Conv", "inputs": ["body"], "outputs": ["/head/last/Conv_output_0"],
+             "float": True, "layer": True, "module": "model.1.cv2.0.2"},
+            {"name": "/head/Concat", "type": "Concat", "inputs": ["/head/last/Conv_output_0"],
+             "outputs": ["output0"], "float": True, "layer": False, "module": ""},
+        ],
+    }
+)  # fmt: skip
+"""What a file that depends on a graph sees: one node stays quantized, two stay float."""
 
 
 def recipes() -> list[tuple[str, str]]:
@@ -58,19 +82,18 @@ def render(
     toolchain = load_toolchain(name, SEARCH)
     recipe = toolchain.recipes[recipe_name]
     step = toolchain.steps[step_name]
+    set_ = {word.lower(): given.pop(word) for word in tuple(given) if word.isupper()}
     roles = next(dict(entry.inputs) for entry in recipe.steps if entry.step == step_name)
     variables: dict[str, Any] = {
         "inputs": {role: f"in/{role}/{role}.onnx" for role in roles}
         | {"calibration": "in/calibration/calibration"},
         "outputs": {output.role: f"out/{output.path}" for output in step.outputs},
-        "aux": {path: f"aux/{path}" for path, _ in step.files},
+        "aux": {path: f"aux/{path}" for path, _ in step.files} | graph_file_paths(step),
         "toolchain_file": file_lookup(step.uses),
         "options": options_of(toolchain, recipe, **given),
         "extra_args": ["--extra=1 2"],
         "target": "t",
-        "tools": {
-            tool.name: {"version": "11.4", "major": 11, "minor": 4} for tool in toolchain.tools.values()
-        },
+        "tools": {tool: {"version": "11.4", "major": 11, "minor": 4} for tool in toolchain.tools},
         "recipe": recipe.name,
         "precision": recipe.precision,
         "batch": 4,
@@ -81,7 +104,10 @@ def render(
         "calibration": {"images": 64},
     }
     assert variables.keys() == VARIABLES
+    variables |= set_
     files = {path: render_text(template.text, template.name, variables) for path, template in step.files}
+    for file in step.graph_files:
+        files[file.path] = render_text(file.template.text, file.template.name, variables | GRAPH)
     argv = render_argv(step.command.text, step.command.name, variables)
     return argv, {path: text for path, text in files.items() if text.strip()}
 
@@ -92,6 +118,8 @@ def test_the_templates_hold_no_quotes_shell_or_unknown_variables(name: str) -> N
         assert lint_command(step.command.text, step.command.name) == []
         for _, template in step.files:
             assert lint_text(template.text, template.name) == []
+        for file in step.graph_files:
+            assert lint_text(file.template.text, file.template.name, GRAPH_VARIABLES) == []
     toolchain = load_toolchain(name, SEARCH)
     for template in filter(None, [toolchain.package_readme, *dict(toolchain.package_files).values()]):
         assert lint_text(template.text, template.name, PACKAGE_VARIABLES) == []
@@ -104,6 +132,7 @@ def test_no_file_of_the_folder_is_forgotten(name: str) -> None:
     for step in toolchain.steps.values():
         used |= {step.command.name.partition("/")[2], *step.uses}
         used |= {template.name.partition("/")[2] for _, template in step.files}
+        used |= {file.template.name.partition("/")[2] for file in step.graph_files}
     for template in filter(None, [toolchain.package_readme, *dict(toolchain.package_files).values()]):
         used.add(template.name.partition("/")[2])
     for recipe in toolchain.recipes.values():
@@ -295,6 +324,131 @@ def test_cambricon_says_that_cncc_is_a_c_compiler() -> None:
     rules = load_toolchain("cambricon", SEARCH).findings
     line = "cncc: error: unknown argument: '--model=in/model/model.onnx'"
     assert [rule.id for rule in rules if re.search(rule.pattern, line)] == ["cncc-is-a-c-compiler"]
+
+
+# -- Hailo -----------------------------------------------------------------------------------------------
+
+
+def test_hailo_is_three_documented_commands() -> None:
+    argv, _ = render("hailo", "int8", "parse", hw_arch="hailo8l", end_node_names=["/a/Conv", NASTY])
+    assert argv == (
+        *("hailo", "parser", "onnx", "in/model/model.onnx", "--net-name", "model", "--hw-arch", "hailo8l"),
+        *("--har-path", "out/model.har", "--end-node-names", "/a/Conv", NASTY, "-y"),
+    )
+    argv, files = render("hailo", "int8", "optimize", optimization_level=2, model_script=["a(b)"])
+    assert argv == (
+        *("hailo", "optimize", "in/har/har.onnx", "--hw-arch", "hailo8"),
+        *("--calib-set-path", "in/calibration/calibration/calibration.npy"),
+        *("--model-script", "aux/model.alls", "--output-har-path", "out/model_optimized.har"),
+    )
+    assert [line for line in files["model.alls"].splitlines() if line] == [
+        "normalization1 = normalization([0.0, 0.0, 0.0], [255.0, 255.0, 255.0])",
+        "model_optimization_flavor(optimization_level=2)",
+        "a(b)",
+    ]
+    argv, _ = render("hailo", "int8", "compile")
+    assert argv[:3] == ("hailo", "compiler", "in/har/har.onnx")
+    assert argv[-3:] == ("--output-dir", "out", "--extra=1 2")
+
+
+@pytest.mark.parametrize(
+    ("line", "found"),
+    [
+        (
+            "[warning] Reducing optimization level to 0, there's less data than the recommended amount",
+            ["optimization-lowered", "calibration-small"],
+        ),
+        ("Parsing failed with recommendations for end node names: ['/a'].", ["hailo-end-nodes"]),
+        ("hailo_sdk_client...UnsupportedShuffleLayerError in op x", ["hailo-unsupported"]),
+        ("[error] Mapping Failed (allocation time: 13s)", ["hailo-mapping"]),
+    ],
+)
+def test_hailo_explains_what_the_compiler_says(line: str, found: list[str]) -> None:
+    rules = load_toolchain("hailo", SEARCH).findings
+    assert [rule.id for rule in rules if re.search(rule.pattern, line)] == found
+
+
+# -- NVIDIA TensorRT -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("major", "recipe", "flags"),
+    [
+        (11, "int8", ()),
+        (11, "fp32", ()),
+        (11, "autocast", ()),
+        (10, "int8", ("--fp16", "--int8")),
+        (10, "fp16", ("--fp16",)),
+        (8, "int8", ("--fp16", "--int8")),
+        (8, "fp32", ()),
+    ],
+)
+def test_tensorrt_chooses_its_arguments_by_version(major: int, recipe: str, flags: tuple[str, ...]) -> None:
+    tools = {"trtexec": {"version": f"{major}.1", "major": major, "minor": 1}}
+    argv, _ = render("tensorrt", recipe, "compile", TOOLS=tools)
+    assert argv == (
+        *("trtexec", "--onnx=in/model/model.onnx", "--saveEngine=out/model.engine", *flags, "--extra=1 2"),
+    )
+
+
+def test_tensorrt_options_appear_as_the_documented_flags() -> None:
+    tools = {"trtexec": {"version": "10.3", "major": 10, "minor": 3}}
+    argv, _ = render("tensorrt", "int8", "compile", TOOLS=tools, workspace=2048, dla_core=1)
+    assert argv[5:8] == ("--memPoolSize=workspace:2048", "--useDLACore=1", "--allowGPUFallback")
+    argv, _ = render("tensorrt", "autocast", "autocast")
+    assert argv[:4] == ("python", "-m", "modelopt.onnx.autocast", "--onnx_path")
+    assert argv[-2:] == ("--output_path", "out/model_fp16.onnx")
+
+
+@pytest.mark.parametrize(
+    ("line", "found"),
+    [
+        ("[01/01/2026-00:00:00] [E] Unknown option: --int8 ", "trt-unknown-option"),
+        (
+            "Assertion failed: TRT only supports symmetric quantization - zeroPt must be all zeros",
+            "trt-asymmetric",
+        ),
+        ("[E] Error[3]: x: only activation types allowed as input to this layer.", "trt-integer-bias"),
+        ("[09/02/2024-17:35:22] [E] Failed to parse onnx file", "trt-parse"),
+    ],
+)
+def test_tensorrt_explains_what_trtexec_says(line: str, found: str) -> None:
+    rules = load_toolchain("tensorrt", SEARCH).findings
+    assert [rule.id for rule in rules if re.search(rule.pattern, line)] == [found]
+
+
+# -- Qualcomm --------------------------------------------------------------------------------------------
+
+
+def test_qualcomm_is_three_documented_commands() -> None:
+    argv, _ = render("qualcomm", "int8", "convert")
+    assert argv == (
+        *("qairt-converter", "--input_network", "in/model/model.onnx", "--output_path", "out/model.dlc"),
+    )
+    assert render("qualcomm", "fp16", "convert")[0][-2:] == ("--float_bitwidth", "16")
+    argv, _ = render("qualcomm", "int8", "quantizer", act_bitwidth=16)
+    assert argv == (
+        *("qairt-quantizer", "--input_dlc", "in/model/model.onnx"),
+        *(
+            "--input_list",
+            "in/calibration/calibration/input_list.txt",
+            "--output_dlc",
+            "out/model_quantized.dlc",
+        ),
+        *("--act_bitwidth", "16", "--weights_bitwidth", "8", "--bias_bitwidth", "32"),
+        *("--act_quantizer_calibration", "min-max", "--use_per_channel_quantization"),
+    )
+    argv, files = render("qualcomm", "int8", "context", dsp_arch="v68", soc_id=35, vtcm_mb=4)
+    assert argv == (
+        *("qnn-context-binary-generator", "--model", "libQnnModelDlc.so", "--backend", "libQnnHtp.so"),
+        *("--dlc_path", "in/model/model.onnx", "--binary_file", "model", "--output_dir", "out"),
+        *("--config_file", "aux/config.json", "--extra=1 2"),
+    )
+    assert json.loads(files["config.json"])["backend_extensions"]["config_file_path"] == "aux/htp.json"
+    assert json.loads(files["htp.json"]) == {
+        "graphs": [{"graph_names": ["model"], "vtcm_mb": 4}],
+        "devices": [{"dsp_arch": "v68", "soc_id": 35}],
+    }
 
 
 # -- The manifests of the systems ------------------------------------------------------------------------
