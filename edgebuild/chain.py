@@ -105,6 +105,21 @@ def export(manifest: Manifest, target: Target, batch: int) -> Action:
     )
 
 
+def head(target: Target, kind: str, exported: Ref, info: Ref, variant: str) -> Action:
+    """Return the model that ends earlier, or with boxes from 0 to 1, and its description."""
+    arguments = ["--model", exported.path("model"), "--info", info.path("info"), "--head", kind]
+    return own_step(
+        f"head{variant}",
+        "head",
+        "head",
+        [*arguments, "--output", "out/model.onnx", "--output-info", "out/model.json"],
+        target=target.name,
+        inputs=(exported.to("model"), info.to("info")),
+        outputs=(Output(role="model", path="model.onnx"), Output(role="info", path="model.json")),
+        origin=(("--head", f"targets.{target.name}.head"),),
+    )
+
+
 def calibrate(manifest: Manifest, target: Target) -> Action:
     """Return the calibration set: chosen images, listed with digests, and their tensors."""
     dataset = manifest.dataset
@@ -214,6 +229,34 @@ def quantize(  # noqa: PLR0913 - the settings of a quantization
         arguments,
         target=target.name,
         inputs=(model.to("model"), measured.to("ranges")),
+        outputs=(Output(role="model", path="model.onnx"), Output(role="report", path="quantize.json")),
+        origin=_quantize_origin(target),
+    )
+
+
+def dynamic(target: Target, settings: Quantize, model: Ref, variant: str) -> Action:
+    """Return the quantization of weights; activations are quantized while the model runs."""
+    arguments = ["--model", model.path("model")]
+    arguments += ["--per-channel"] if settings.per_channel else []
+    arguments += ["--reduce-range"] if settings.reduce_range else []
+    arguments += ["--keep-float", *settings.keep_float]
+    return _conversion("dynamic", f"quantize{variant}", arguments, target, model)
+
+
+def float16(target: Target, settings: Quantize, model: Ref, variant: str) -> Action:
+    """Return the conversion to half precision."""
+    arguments = ["--model", model.path("model"), "--keep-float", *settings.keep_float]
+    return _conversion("float16", f"float16{variant}", arguments, target, model)
+
+
+def _conversion(program: str, action_id: str, arguments: list[str], target: Target, model: Ref) -> Action:
+    return own_step(
+        action_id,
+        "quantize",
+        program,
+        [*arguments, "--output", "out/model.onnx", "--report", "out/quantize.json"],
+        target=target.name,
+        inputs=(model.to("model"),),
         outputs=(Output(role="model", path="model.onnx"), Output(role="report", path="quantize.json")),
         origin=_quantize_origin(target),
     )

@@ -16,6 +16,13 @@ if TYPE_CHECKING:
     from edgebuild.toolchain import Recipe, Toolchain
 
 
+CALIBRATED_SOURCES = frozenset({"calibration", "qdq", "qdq_w8a16", "qdq_naive"})
+"""Sources of a recipe that need calibration images."""
+
+ONNX_SOURCES = frozenset({"onnx", "fp16", "dynamic", "qdq", "qdq_w8a16", "qdq_naive"})
+"""Sources of a recipe that are ONNX files."""
+
+
 def chosen_recipe(target: Target, toolchain: Toolchain) -> Recipe:
     """Return the recipe of a target: the one it names, else the toolchain's default."""
     return toolchain.recipes[target.recipe] if target.recipe else toolchain.default_recipe
@@ -41,7 +48,7 @@ def target_problems(
 
     yield from resolve_options(toolchain, target.options, where, recipe=recipe)[1]
     reads = {source for step in recipe.steps for _, source in step.inputs}
-    opset = manifest.model.export.opset if {"onnx", "qdq", "qdq_naive"} & reads or not reads else None
+    opset = manifest.model.export.opset if ONNX_SOURCES & reads or not reads else None
     for fault in limit_faults(
         toolchain,
         task=manifest.model.task,
@@ -76,7 +83,7 @@ def _data_problems(
     manifest: Manifest, target: Target, toolchain: Toolchain, recipe: Recipe
 ) -> Iterator[Problem]:
     path = f"targets.{target.name}"
-    calibrates = bool({"calibration", "qdq", "qdq_naive"} & set(recipe.sources))
+    calibrates = bool(CALIBRATED_SOURCES & set(recipe.sources))
     if calibrates and manifest.dataset is None:
         yield _problem(
             manifest,

@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING
 
 from edgebuild import measure
 from edgebuild.errors import ManifestError
-from edgebuild.fit import chosen_recipe, target_problems
+from edgebuild.fit import chosen_head, chosen_recipe, target_problems
 from edgebuild.gates import METRICS
 from edgebuild.measure import Subject
 from edgebuild.own_step import Ref
 from edgebuild.source import Sources
 from edgebuild.tool_version import tool_versions
-from edgebuild.vendor import package_files, vendor_step
+from edgebuild.vendor import late_steps, package_files, vendor_step
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -29,7 +29,8 @@ if TYPE_CHECKING:
     from edgebuild.toolchain import Recipe, Toolchain
 
 STEP_ORDER = (
-    "train", "export", "calibrate", "calibration", "preprocess", "ranges", "quantize", "compile",
+    "train", "export", "head", "calibrate", "calibration", "preprocess", "ranges", "quantize",
+    "float-nodes", "graph-files", "compile",
     "validate", "detections", "benchmark", "verdict", "package",
 )  # fmt: skip
 """The chain in words, for ``--until`` and for people; a vendor's own steps count as ``compile``."""
@@ -160,9 +161,12 @@ class _Draft:
     def add_target(self, target: Target, toolchain: Toolchain) -> None:
         """Write down everything one target needs."""
         recipe = chosen_recipe(target, toolchain)
-        source = Sources(self.add, self._manifest, target, toolchain, self._cpu)
+        head = chosen_head(target, recipe)
+        source = Sources(self.add, self._manifest, target, toolchain, self._cpu, head=head)
         versions = tool_versions(target, toolchain, recipe, self._versions)
         for step in recipe.steps:
+            for own in late_steps(self._manifest, target, toolchain, recipe, step, source.read, versions):
+                self.add(own)
             made = vendor_step(self._manifest, target, toolchain, recipe, step, source.read, versions)
             source.add_step(made)
         artifact = source.get(recipe.artifact)
@@ -265,7 +269,7 @@ class _Draft:
         inputs["verdict"] = verdict
         if "calibrate" in source.used:
             inputs["calibration"] = Ref(action="calibrate", output="selection", name="calibration.json")
-        if artifact.action.startswith("quantize"):
+        if self._actions[artifact.action].step == "quantize":
             inputs["quantize"] = Ref(action=artifact.action, output="report", name="quantize.json")
         upstream = [self._actions[name] for name in self._closure([verdict.action])]
         made = [a for a in upstream if a.step not in {"validate", "detections", "benchmark", "verdict"}]

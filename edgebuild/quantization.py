@@ -82,8 +82,42 @@ def dynamic_label(settings: Quantize, *, batch: int, head: str) -> str:
     return f"@{'-'.join(parts)}"
 
 
+def without_decode(settings: Quantize) -> Quantize:
+    """Return the settings for a model that ends before its decoding: nothing of that group is left."""
+    return replace(settings, keep_float=tuple(name for name in settings.keep_float if name != "decode"))
+
+
+def wide_activations(settings: Quantize) -> Quantize:
+    """Return the settings with 16-bit activations, signed where the 8-bit ones were."""
+    return replace(settings, activation=f"{settings.activation[:1]}16", reduce_range=False)
+
+
+def float16_label(settings: Quantize, *, batch: int, head: str) -> str:
+    """Return ``@...`` for what sets a half-precision model apart from the default one."""
+    parts = _model_parts(batch, head)
+    if settings.keep_float != _default_keep(head):
+        parts.append(_kept(settings.keep_float))
+    return f"@{'-'.join(parts)}" if parts else ""
+
+
+def dynamic_label(settings: Quantize, *, batch: int, head: str) -> str:
+    """Return ``@dynamic...`` for a model whose activations are quantized as it runs."""
+    parts = ["dynamic", *_model_parts(batch, head)]
+    parts += ["r"] if settings.reduce_range else []
+    parts += [] if settings.per_channel else ["per-tensor"]
+    if settings.keep_float != _default_keep(head):
+        parts.append(_kept(settings.keep_float))
+    return f"@{'-'.join(parts)}"
+
+
 def variant_label(
-    settings: Quantize, *, batch: int, naive: bool = False, ranges_only: bool = False, pairs: bool = False
+    settings: Quantize,
+    *,
+    batch: int,
+    naive: bool = False,
+    ranges_only: bool = False,
+    pairs: bool = False,
+    head: str = "full",
 ) -> str:
     """Return ``@...`` for what differs from the defaults, or an empty string when nothing does.
 
@@ -93,8 +127,9 @@ def variant_label(
         naive: The variant that quantizes everything.
         ranges_only: Only what the measurement of ranges depends on.
         pairs: The style with float weights and biases.
+        head: Where the model ends.
     """
-    parts = [] if batch == 1 else [f"b{batch}"]
+    parts = _model_parts(batch, head)
     if settings.method == "percentile":
         parts.append(f"p{canonical_json(settings.percentile)}")
     elif settings.method != "minmax":
@@ -106,9 +141,17 @@ def variant_label(
         parts += ["pairs"] if pairs else []
         if naive:
             parts.append("naive")
-        elif settings.keep_float != DEFAULT_KEEP:
+        elif settings.keep_float != _default_keep(head):
             parts.append(_kept(settings.keep_float))
     return f"@{'-'.join(parts)}" if parts else ""
+
+
+def _model_parts(batch: int, head: str) -> list[str]:
+    return [*([] if batch == 1 else [f"b{batch}"]), *([] if head == "full" else [head])]
+
+
+def _default_keep(head: str) -> tuple[str, ...]:
+    return tuple(name for name in DEFAULT_KEEP if head != "cut" or name != "decode")
 
 
 def _kept(names: tuple[str, ...]) -> str:

@@ -44,6 +44,18 @@ VARIABLES = frozenset(
 )
 """Everything a template can name; docs/toolchains.md says what each one is."""
 
+GRAPH_VARIABLES = VARIABLES | {
+    "float_layers",
+    "float_modules",
+    "float_nodes",
+    "float_outputs",
+    "float_types",
+    "graph",
+    "quantized_layers",
+    "quantized_nodes",
+}
+"""What the template of a file that depends on a graph can name."""
+
 PACKAGE_VARIABLES = (VARIABLES - {"aux", "inputs", "outputs", "toolchain_file"}) | {"artifact"}
 """What the template of a package's file can name."""
 

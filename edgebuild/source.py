@@ -6,13 +6,20 @@ from typing import TYPE_CHECKING
 
 from edgebuild import chain
 from edgebuild.own_step import FileRef, Ref
-from edgebuild.quantization import resolve_for, variant_label
+from edgebuild.quantization import (
+    dynamic_label,
+    float16_label,
+    resolve_for,
+    variant_label,
+    wide_activations,
+    without_decode,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from edgebuild.action import Action
-    from edgebuild.manifest import Manifest, Target
+    from edgebuild.manifest import Manifest, Quantize, Target
     from edgebuild.toolchain import Toolchain
 
 
@@ -25,6 +32,7 @@ class Sources:
         target: The target that reads.
         toolchain: Its toolchain.
         cpu: This machine's CPU family, for a target that names none.
+        head: Where the model ends that the recipe reads.
     """
 
     def __init__(
@@ -34,12 +42,16 @@ class Sources:
         target: Target,
         toolchain: Toolchain,
         cpu: str,
+        *,
+        head: str = "full",
     ) -> None:
         self._add = add
         self._manifest = manifest
         self._target = target
         self._toolchain = toolchain
-        self._types = resolve_for(target.quantize, target.cpu or cpu, toolchain.qdq)
+        types = resolve_for(target.quantize, target.cpu or cpu, toolchain.qdq)
+        self._types = without_decode(types) if head == "cut" else types
+        self._head = head
         self._steps: dict[str, Action] = {}
         self.used: set[str] = set()
 
@@ -64,25 +76,43 @@ class Sources:
             found = action.output(output)
             return Ref(action=action.id, output=output, name=found.path.rpartition("/")[2], tree=found.tree)
         makers = {
-            "onnx": lambda: self.onnx(self._target.batch),
+            "onnx": self.model,
             "info": self.info,
-            "qdq": lambda: self._quantized(naive=False),
-            "qdq_naive": lambda: self._quantized(naive=True),
+            "fp16": self._float16,
+            "dynamic": self._dynamic,
+            "qdq": lambda: self._quantized(self._types, naive=False),
+            "qdq_w8a16": lambda: self._quantized(wide_activations(self._types), naive=False),
+            "qdq_naive": lambda: self._quantized(self._types, naive=True),
             "calibration": self._calibration,
         }
         return makers[name]()
 
     def onnx(self, batch: int) -> Ref:
-        """Return the float ONNX for a batch size."""
+        """Return the float ONNX for a batch size, as exported."""
         if self._manifest.model.train is not None:
             self._add(chain.train(self._manifest, self._target))
         done = self._add(chain.export(self._manifest, self._target, batch))
         return Ref(action=done, output="model", name="model.onnx")
 
+    def model(self) -> Ref:
+        """Return the float ONNX with the target's batch and the recipe's head."""
+        exported = self.onnx(self._target.batch)
+        if self._head == "full":
+            return exported
+        info = Ref(action=exported.action, output="info", name="model.json")
+        done = self._add(chain.head(self._target, self._head, exported, info, self._variant()))
+        return Ref(action=done, output="model", name="model.onnx")
+
     def info(self, batch: int = 0) -> Ref:
-        """Return the description of the exported model; 0 means the target's own batch."""
-        done = self.onnx(batch or self._target.batch).action
+        """Return the description of the exported model for a batch size; 0 means the recipe's own model."""
+        done = (self.onnx(batch) if batch else self.model()).action
         return Ref(action=done, output="info", name="model.json")
+
+    def _variant(self) -> str:
+        """Return what sets the target's model apart from the one that most targets read."""
+        head = [] if self._head == "full" else [self._head]
+        parts = head if self._target.batch == 1 else [f"b{self._target.batch}", *head]
+        return f"@{'-'.join(parts)}" if parts else ""
 
     def _weights(self) -> Ref | FileRef:
         if self._manifest.model.train is not None:
@@ -103,16 +133,29 @@ class Sources:
         done = self._add(chain.calibration_format(self._target, need.format, *self._calibrate()))
         return Ref(action=done, output="calibration", name="calibration", tree=True)
 
-    def _quantized(self, *, naive: bool) -> Ref:
-        batch = "" if self._target.batch == 1 else f"@b{self._target.batch}"
+    def _prepared(self) -> Ref:
+        done = self._add(chain.preprocess(self._target, self.model(), self._variant()))
+        return Ref(action=done, output="model", name="model.onnx")
+
+    def _float16(self) -> Ref:
+        label = float16_label(self._types, batch=self._target.batch, head=self._head)
+        done = self._add(chain.float16(self._target, self._types, self.model(), label))
+        return Ref(action=done, output="model", name="model.onnx")
+
+    def _dynamic(self) -> Ref:
+        label = dynamic_label(self._types, batch=self._target.batch, head=self._head)
+        done = self._add(chain.dynamic(self._target, self._types, self._prepared(), label))
+        return Ref(action=done, output="model", name="model.onnx")
+
+    def _quantized(self, types: Quantize, *, naive: bool) -> Ref:
+        batch, head = self._target.batch, self._head
         tensors, _ = self._calibrate()
-        prepared = self._add(chain.preprocess(self._target, self.onnx(self._target.batch), batch))
-        model = Ref(action=prepared, output="model", name="model.onnx")
-        method = variant_label(self._types, batch=self._target.batch, ranges_only=True)
-        measured = self._add(chain.ranges(self._target, self._types, model, tensors, method))
+        model = self._prepared()
+        method = variant_label(types, batch=batch, ranges_only=True, head=head)
+        measured = self._add(chain.ranges(self._target, types, model, tensors, method))
         ranges = Ref(action=measured, output="ranges", name="ranges.json")
         pairs = self._toolchain.qdq.style == "pairs"
-        label = variant_label(self._types, batch=self._target.batch, naive=naive, pairs=pairs)
-        quantized = chain.quantize(self._target, self._types, model, ranges, label, naive=naive, pairs=pairs)
+        label = variant_label(types, batch=batch, naive=naive, pairs=pairs, head=head)
+        quantized = chain.quantize(self._target, types, model, ranges, label, naive=naive, pairs=pairs)
         done = self._add(quantized)
         return Ref(action=done, output="model", name="model.onnx")

@@ -15,11 +15,11 @@ from edgebuild.versions import parse_range
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping
 
-COMMON = ("onnx", "info", "qdq", "qdq_naive", "weights", "calibration")
-"""What the common chain offers to steps: the float ONNX and its model.json, the QDQ ONNX, ..."""
+COMMON_ARTIFACTS = ("onnx", "fp16", "dynamic", "qdq", "qdq_w8a16", "qdq_naive")
+"""What of the common chain can be shipped and evaluated: ONNX files, float and quantized."""
 
-COMMON_ARTIFACTS = ("onnx", "qdq", "qdq_naive")
-"""What of the common chain can be shipped and evaluated."""
+COMMON = (*COMMON_ARTIFACTS, "info", "weights", "calibration")
+"""What the common chain offers to steps."""
 
 RESERVED_ROLES = ("toolchain", "files")
 """Input roles that edgebuild gives out itself: the toolchain's own files, and those rendered late."""

@@ -7,6 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 from edgebuild.action import Action, TreeInput
 from edgebuild.environment_values import ENVIRONMENT_TOOL
+from edgebuild.fit import chosen_head
+from edgebuild.graph_files import graph_file_input, graph_file_paths, graph_file_steps
+from edgebuild.quantization import without_decode
 from edgebuild.render import file_lookup, render_argv, render_text
 from edgebuild.toolchain import resolve_options
 
@@ -17,7 +20,7 @@ if TYPE_CHECKING:
     from edgebuild.manifest import Manifest, Target
     from edgebuild.own_step import FileRef, Ref
     from edgebuild.tool_version import ToolVersion
-    from edgebuild.toolchain import Recipe, RecipeStep, Toolchain
+    from edgebuild.toolchain import Recipe, RecipeStep, StepTemplate, Toolchain
 
 INPUT_NAME = "images"
 """Name of the input tensor; the export step gives every model this one."""
@@ -48,13 +51,10 @@ def vendor_step(  # noqa: PLR0913, PLR0917 - an action has this many sides
     """
     step = toolchain.steps[entry.step]
     refs = {role: get(source) for role, source in entry.inputs}
-    variables = _variables(manifest, target, toolchain, recipe, refs)
-    variables["tools"] = {chosen.tool: chosen.variables() for chosen in versions}
-    variables["outputs"] = {output.role: f"out/{output.path}" for output in step.outputs}
-    variables["toolchain_file"] = file_lookup(step.uses)
-    variables["aux"] = {name: f"aux/{name}" for name, _ in step.files}
+    variables = _step_variables(manifest, target, toolchain, recipe, step, refs, versions)
     files = [(name, render_text(text.text, text.name, variables)) for name, text in step.files]
     inputs: tuple[Input, ...] = tuple(ref.to(role) for role, ref in refs.items())
+    inputs = (*inputs, *graph_file_input(target, step))
     if step.uses:
         inputs = (*inputs, TreeInput(role="toolchain", root=toolchain.folder, files=tuple(sorted(step.uses))))
     own = (f"{ENVIRONMENT_TOOL}{toolchain.name}",) if toolchain.environment.own else ()
@@ -81,6 +81,28 @@ def vendor_step(  # noqa: PLR0913, PLR0917 - an action has this many sides
             for word in (f"--{name}", f"--{name.replace('_', '-')}", f"-{name}")
         ),
     )
+
+
+def late_steps(  # noqa: PLR0913, PLR0917 - as many sides as the step itself
+    manifest: Manifest,
+    target: Target,
+    toolchain: Toolchain,
+    recipe: Recipe,
+    entry: RecipeStep,
+    get: Callable[[str], Ref | FileRef],
+    versions: Sequence[ToolVersion] = (),
+) -> tuple[Action, ...]:
+    """Return the steps that render what depends on a graph; they come before the vendor's step.
+
+    The arguments are those of :func:`vendor_step`.
+    """
+    step = toolchain.steps[entry.step]
+    if not step.graph_files:
+        return ()
+    refs = {role: get(source) for role, source in entry.inputs}
+    variables = _step_variables(manifest, target, toolchain, recipe, step, refs, versions)
+    settings = without_decode(target.quantize) if chosen_head(target, recipe) == "cut" else target.quantize
+    return graph_file_steps(target, step, settings, refs, variables)
 
 
 def package_files(
@@ -112,6 +134,23 @@ def package_files(
         (path, render_text(template.text, template.name, variables))
         for path, template in (*readme, *toolchain.package_files)
     )
+
+
+def _step_variables(  # noqa: PLR0913, PLR0917 - everything that a step's templates can name
+    manifest: Manifest,
+    target: Target,
+    toolchain: Toolchain,
+    recipe: Recipe,
+    step: StepTemplate,
+    refs: Mapping[str, Ref | FileRef],
+    versions: Sequence[ToolVersion],
+) -> dict[str, Any]:
+    return _variables(manifest, target, toolchain, recipe, refs) | {
+        "tools": {chosen.tool: chosen.variables() for chosen in versions},
+        "outputs": {output.role: f"out/{output.path}" for output in step.outputs},
+        "toolchain_file": file_lookup(step.uses),
+        "aux": {name: f"aux/{name}" for name, _ in step.files} | graph_file_paths(step),
+    }
 
 
 def _variables(

@@ -61,6 +61,7 @@ def describe_model(model: Any, *, task: str, name: str, imgsz: tuple[int, int], 
         "dynamic": not all(isinstance(size, int) for size in shape),
         "opset": opset_of(model),
         "end2end": end2end,
+        "head": {"kind": "full"},
         "input": {
             "name": image.name,
             "shape": shape,

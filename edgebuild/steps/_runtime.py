@@ -5,8 +5,9 @@ A toolchain whose artifact ONNX Runtime cannot run brings a Python file with one
     def load(artifact: str, info: dict, threads: int) -> Callable[[np.ndarray], list[np.ndarray]]
 
 The callable takes (batch, channels, height, width) float32 images from 0 to 1 and returns the outputs as the
-float ONNX would give them. It may have a method ``bind(images)`` that returns a call without arguments which
-runs those images with everything allocated beforehand; the benchmark then times that call.
+float ONNX would give them that the recipe reads: with a cut head, its maps. It may have a method
+``bind(images)`` that returns a call without arguments which runs those images with everything allocated
+beforehand; the benchmark then times that call.
 
 The file runs in the toolchain's own Python where the toolchain has one (:mod:`edgebuild.steps._foreign`).
 """
@@ -14,7 +15,7 @@ The file runs in the toolchain's own Python where the toolchain has one (:mod:`e
 from __future__ import annotations
 
 import importlib.util
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -36,13 +37,35 @@ class Artifact:
         infer: What the runtime file's ``load`` returned.
         batch: The batch size it was built for; None when any will do.
         outputs: How many outputs the model's description promises; 0 when it does not say.
+        head: How the model's head ends, as its description says it; empty: whole.
     """
 
     infer: Callable[[npt.NDArray[np.float32]], list[npt.NDArray[Any]]]
     batch: int | None
     outputs: int
+    head: Mapping[str, Any] = field(default_factory=dict)
 
     def __call__(self, images: npt.NDArray[np.float32]) -> list[npt.NDArray[Any]]:
+        """Run up to ``batch`` images and do what the model's head leaves to do.
+
+        Args:
+            images: (count, channels, height, width), 0 to 1.
+
+        Returns:
+            The outputs of the whole model, each with ``count`` rows.
+
+        Raises:
+            StepFailure: As for :meth:`raw`.
+        """
+        return self.decoded(self.raw(images))
+
+    def decoded(self, outputs: list[npt.NDArray[Any]]) -> list[npt.NDArray[Any]]:
+        """Return what the whole model would give, from what the artifact gave."""
+        from edgebuild.steps._decode import decode
+
+        return decode(outputs, self.head) if self.head.get("kind", "full") != "full" else outputs
+
+    def raw(self, images: npt.NDArray[np.float32]) -> list[npt.NDArray[Any]]:
         """Run up to ``batch`` images; a short batch is filled with blank images and their results dropped.
 
         Args:
@@ -97,7 +120,7 @@ def open_artifact(artifact: str, info: Mapping[str, Any], *, threads: int, runti
     if runtime and where:
         _need_file(runtime)
         foreign = _foreign.Foreign(where, runtime, artifact, info, threads)
-        return Artifact(infer=foreign, batch=fixed_batch(info), outputs=len(info.get("outputs", ())))
+        return _artifact(foreign, info)
     load = _load_function(runtime) if runtime else _ort.load
     try:
         infer = load(artifact, dict(info), threads)
@@ -106,7 +129,12 @@ def open_artifact(artifact: str, info: Mapping[str, Any], *, threads: int, runti
     except Exception as error:  # noqa: BLE001 - a vendor's runtime raises what it likes
         fail(f"{artifact}: {runtime} cannot load it: {_ort.first_line(error)}",
              hint="run the artifact with the vendor's own tool to see more")  # fmt: skip
-    return Artifact(infer=infer, batch=fixed_batch(info), outputs=len(info.get("outputs", ())))
+    return _artifact(infer, info)
+
+
+def _artifact(infer: Callable[..., Any], info: Mapping[str, Any]) -> Artifact:
+    outputs = len(info.get("outputs", ()))
+    return Artifact(infer=infer, batch=fixed_batch(info), outputs=outputs, head=info.get("head", {}))
 
 
 def fixed_batch(info: Mapping[str, Any]) -> int | None:

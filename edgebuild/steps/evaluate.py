@@ -49,7 +49,11 @@ def main(argv: Sequence[str]) -> None:
         fail(what, hint="`edgebuild check` says what is wrong with each")
     digest = images_digest(options.validation)
     write_json(options.metrics, _document(options.evidence, protocol, scores, digest))
-    write_npz(options.golden, golden_arrays(scores.first, artifact(scores.first)))
+    outputs = artifact.raw(scores.first)
+    golden = golden_arrays(scores.first, outputs)
+    if artifact.head.get("kind", "full") != "full":
+        golden |= {f"decoded_{index}": one for index, one in enumerate(artifact.decoded(outputs))}
+    write_npz(options.golden, golden)
 
 
 def golden_arrays(

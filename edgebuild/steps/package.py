@@ -35,6 +35,8 @@ def main(argv: Sequence[str]) -> None:
             members[f"{name}{path.suffix}"] = path
     if options.files is not None:
         members |= further_members(options.files, members)
+    if parts["info"].get("head", {}).get("kind", "full") != "full":
+        members["decode.py"] = decode_source()
     if parts["verdict"]["status"] == "rejected":
         members[REJECTED] = rejected_text(parts["verdict"]["verdicts"]).encode()
     members["README.md"] = readme(parts, sorted({*members, "README.md", "contents.json"})).encode()
@@ -66,6 +68,13 @@ def read_parts(options: argparse.Namespace) -> dict[str, Any]:
         "metrics": read_document(options.metrics) if options.metrics else {},
         "verdict": read_document(options.verdict),
     }
+
+
+def decode_source() -> bytes:
+    """Return the program for the device that does what the model's head leaves to do."""
+    from edgebuild.steps import _decode
+
+    return Path(_decode.__file__).read_bytes()
 
 
 def artifact_members(artifact: Path) -> dict[str, Path | bytes]:

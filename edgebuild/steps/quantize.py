@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edgebuild.steps import _groups
+from edgebuild.steps._head import METADATA
 from edgebuild.steps._mixing import mixing_nodes
 from edgebuild.steps._onnx_file import (
     check_model,
@@ -67,7 +68,8 @@ def main(argv: Sequence[str]) -> None:
     keep = () if settings.naive else tuple(arguments.keep_float)
     groups = _groups.find_groups(model)
     kept = select_nodes(model, groups, keep)
-    mixing = frozenset() if settings.naive else frozenset(mixing_nodes(model))
+    apart = settings.naive or read_metadata(model).get(METADATA) == "normalised"
+    mixing = frozenset() if apart else frozenset(mixing_nodes(model))
     quantized = quantize(model, read_ranges(arguments.ranges, model), settings, kept)
     refuse_mixed_scales(quantized, mixing)
     save_onnx(quantized, arguments.output)

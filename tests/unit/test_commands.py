@@ -51,7 +51,7 @@ class TestPaste:
             made, made.action("npu/compile")
         )
         assert "--output=build/fasteners/npu/compile/model" in pasted(made, made.action("npu/compile"))
-        assert "build/fasteners/npu/amct/aux/amct.cfg" in pasted(made, made.action("npu/amct"))
+        assert "build/fasteners/npu/amct-files/files/amct.cfg" in pasted(made, made.action("npu/amct"))
 
     def test_a_split_is_the_folder_with_its_images(self) -> None:
         made = plan(int8())

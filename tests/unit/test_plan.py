@@ -249,7 +249,7 @@ class TestSharing:
     def test_vendors_share_the_common_chain(self) -> None:
         made = plan(int8("pi"), ascend("npu", recipe="int8"))
         assert made.action("calibrate").targets == ("pi", "npu")
-        assert made.action("npu/amct").needs == ("export", "calibration@raw-float32")
+        assert made.action("npu/amct").needs == ("export", "calibration@raw-float32", "npu/amct-files")
 
 
 class TestMeasuring:
@@ -303,9 +303,10 @@ class TestMeasuring:
         made = plan(ascend(recipe="int8"))
         spec = json.loads(dict(made.action("ascend/package").files)["package.json"])
         assert set(spec["commands"]) == {
-            "export", "calibrate", "calibration@raw-float32", "ascend/amct", "ascend/compile"
+            "export", "calibrate", "calibration@raw-float32", "ascend/amct-model-nodes", "ascend/amct-files",
+            "ascend/amct", "ascend/compile",
         }  # fmt: skip
-        assert spec["files"]["ascend/amct"]["amct.cfg"].startswith("version: 1")
+        assert spec["files"]["ascend/amct-files"]["templates/amct.cfg.j2"].startswith("version: 1")
         assert {"ascend/atc", "ascend/amct_onnx", "distribution:ultralytics"} <= set(
             made.action("ascend/package").tools
         )
