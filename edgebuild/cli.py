@@ -82,6 +82,7 @@ def _parser(words: Sequence[str] | None = None) -> argparse.ArgumentParser:
     for add in (_run, _plan, _check, _commands, _explain, _report, _verify):
         add(verbs)
     _cache(verbs, whole=words is None or words[:1] == ["cache"])
+    _toolchain(verbs, whole=words is None or words[:1] == ["toolchain"])
     for add in (_doctor, _init):
         add(verbs)
     return parser
@@ -281,6 +282,15 @@ def _cache(verbs: Verbs[argparse.ArgumentParser], *, whole: bool) -> None:
         add_verbs(parser)
 
 
+def _toolchain(verbs: Verbs[argparse.ArgumentParser], *, whole: bool) -> None:
+    text = "show, install, test and write toolchains"
+    parser = add_verb(verbs, "toolchain", text, "edgebuild toolchain install acme")
+    if whole:
+        from edgebuild.cli_toolchain import add_verbs  # noqa: PLC0415 - likewise
+
+        add_verbs(parser)
+
+
 def _doctor(verbs: Verbs[argparse.ArgumentParser]) -> None:
     parser = add_verb(
         verbs, "doctor", "show what is installed here and how to get what is not", "edgebuild doctor"
@@ -313,13 +323,5 @@ def _init(verbs: Verbs[argparse.ArgumentParser]) -> None:
 def _do_init(options: argparse.Namespace) -> int:
     from edgebuild.verbs.init import InitOptions, init  # noqa: PLC0415
 
-    return init(
-        InitOptions(
-            path=options.path,
-            name=options.name,
-            weights=options.weights,
-            data=options.data,
-            imgsz=options.imgsz,
-            force=options.force,
-        )
-    )
+    names = ("path", "name", "weights", "data", "imgsz", "force")
+    return init(InitOptions(**{name: getattr(options, name) for name in names}))

@@ -112,14 +112,17 @@ def _python(toolchain: Toolchain, environ: Mapping[str, str], root: Path) -> Sur
     base = Surroundings(toolchain=toolchain.name, kind="python", get=install_command(toolchain.name))
     python = environment_store.choose_python(needs.python, environ)
     if python is None:
-        problem = f"needs a Python {needs.python}, and none is on PATH"
+        problem = f"{toolchain.name} needs a Python {needs.python}, and none is on PATH"
         return _failed(base, problem, get=f"install one, then {base.get}")
     folder = environment_store.home(root) / needs.digest(python.version)
     files = (str(folder), str(folder / environment_store.MARKER))
     found = environment_store.read(folder)
     if found is None:
         return _failed(
-            base, "its Python environment is not installed", how=(f"looked for {folder}",), files=files
+            base,
+            f"the Python environment of {toolchain.name} is not installed",
+            how=(f"looked for {folder}",),
+            files=files,
         )
     bin_folder = str(folder / "bin")
     return Surroundings(
@@ -171,7 +174,7 @@ def _with_system(found: Surroundings, toolchain: Toolchain, environ: Mapping[str
     for need in toolchain.environment.system:
         problem, version, how = _look(toolchain.name, need, found.applied(environ))
         if problem:
-            text = f"needs {need.name}: {problem}"
+            text = f"{toolchain.name} needs {need.name}: {problem}"
             return _failed(found, text, how=(*found.how, *how), get=need.get, files=found.files)
         found = replace(found, identity=found.identity + (f", {need.name} {version}" if version else ""))
     return found
@@ -199,7 +202,7 @@ def _failed(
     return Surroundings(
         toolchain=base.toolchain,
         kind=base.kind,
-        problem=f"{base.toolchain}: {problem}" if base.toolchain not in problem else problem,
+        problem=problem,
         how=how or base.how,
         get=get or base.get,
         files=files or base.files,

@@ -11,11 +11,13 @@ import time
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from edgebuild.amounts import counted
 from edgebuild.environment_store import MARKER, Installed, choose_python, home, read
 from edgebuild.errors import StoreError, ToolchainMissingError
 from edgebuild.execute import StartError, execute
 from edgebuild.lock import held
 from edgebuild.log import log_tail
+from edgebuild.orphans import kill_inside
 from edgebuild.store import remove_tree, store_error
 
 if TYPE_CHECKING:
@@ -120,15 +122,15 @@ def _make(
 ) -> Installed:
     started = time.monotonic()
     if folder.exists():
+        kill_inside(folder)  # an install that was killed may have left pip going
         (folder / MARKER).unlink(missing_ok=True)
         remove_tree(folder)
     folder.parent.mkdir(parents=True, exist_ok=True)
-    log = folder.with_suffix(".log")
-    log.write_text(f"# {order.toolchain}\n", encoding="utf-8")
+    folder.with_suffix(".log").write_text(f"# {order.toolchain}\n", encoding="utf-8")
     try:
         for what, argv in _calls(order.environment, python, folder):
             progress(what)
-            _call(order, argv, log, environ, progress)
+            _call(order, argv, folder, environ, progress)
     except BaseException:
         with contextlib.suppress(OSError):
             remove_tree(folder)
@@ -156,19 +158,26 @@ def _calls(environment: Environment, python: Interpreter, folder: Path) -> Itera
         pip += ["--disable-pip-version-check", "--progress-bar", "off"]
         pip += ["--no-deps"] if group.no_deps else []
         alone = ", without what they depend on" if group.no_deps else ""
-        yield f"{len(group.lines)} requirements{alone}", [*pip, "--requirement", str(file)]
+        yield f"{counted(len(group.lines), 'requirement')}{alone}", [*pip, "--requirement", str(file)]
 
 
 def _call(
-    order: Order, argv: Sequence[str], log: Path, environ: Mapping[str, str], progress: Callable[[str], None]
+    order: Order,
+    argv: Sequence[str],
+    folder: Path,
+    environ: Mapping[str, str],
+    progress: Callable[[str], None],
 ) -> None:
     def on_line(line: str) -> None:
         if _STEP.match(line.strip()):
-            progress(f"  {line.strip()[:100]}")
+            progress(f"  {line.strip().partition(' (from ')[0][:100]}")
 
+    log = folder.with_suffix(".log")
     env = {name: value for name, value in environ.items() if name not in NOT_INHERITED}
     try:
-        done = execute(argv, cwd=log.parent, env=env, log=log, on_line=on_line)
+        done = execute(
+            argv, cwd=folder if folder.is_dir() else folder.parent, env=env, log=log, on_line=on_line
+        )
     except StartError as error:
         raise ToolchainMissingError(f"{order.toolchain}: {error}") from error
     if done.exit_code:

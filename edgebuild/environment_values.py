@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal
 from edgebuild.digest import digest_document
 
 if TYPE_CHECKING:
-    from edgebuild.toolchain_values import Tool
+    from edgebuild.tool_values import Tool
 
 ENVIRONMENT_TOOL = "environment:"
 """Prefix of the tool name that stands for a toolchain's environment in an action, before its name."""
@@ -91,20 +91,20 @@ class Environment:
 def parse_requirements(text: str) -> tuple[tuple[Group, ...], tuple[tuple[int, str], ...]]:
     """Read a requirements file of a toolchain.
 
-    Plain ``name==version`` lines. ``--no-deps`` after one, or on a line of its own before several, installs
-    them without their dependencies; ``--deps`` on a line of its own ends that. Other options are refused:
-    which index is asked is a matter of the machine's pip configuration.
+    Plain ``name==version`` lines. ``--no-deps`` after one, or on a line of its own before the rest of the
+    file, has them installed without their dependencies, when all others are there. Other options are
+    refused: which index is asked is a matter of the machine's pip configuration.
 
     Returns:
-        The groups in order, and (line number, what is wrong with it) pairs.
+        The groups in the order of their installation, and (line number, what is wrong with it) pairs.
     """
-    groups: list[tuple[bool, list[str]]] = []
+    groups: dict[bool, list[str]] = {False: [], True: []}
     faults: list[tuple[int, str]] = []
     bare = False
     for number, raw in enumerate(text.splitlines(), start=1):
         line = re.sub(r"(^|\s)#.*", "", raw).strip()
-        if line in {"--no-deps", "--deps"}:
-            bare = line == "--no-deps"
+        if line == "--no-deps":
+            bare = True
             continue
         requirement, flag = re.subn(r"\s+--no-deps$", "", line)
         if not requirement:
@@ -112,18 +112,16 @@ def parse_requirements(text: str) -> tuple[tuple[Group, ...], tuple[tuple[int, s
         if message := _fault(requirement):
             faults.append((number, message))
             continue
-        no_deps = bare or bool(flag)
-        if not groups or groups[-1][0] != no_deps:
-            groups.append((no_deps, []))
-        groups[-1][1].append(requirement)
-    if not groups and not faults:
+        groups[bare or bool(flag)].append(requirement)
+    if not any(groups.values()) and not faults:
         faults.append((0, "names no requirement"))
-    return tuple(Group(lines=tuple(lines), no_deps=bare) for bare, lines in groups), tuple(faults)
+    found = (Group(lines=tuple(lines), no_deps=no_deps) for no_deps, lines in groups.items() if lines)
+    return tuple(found), tuple(faults)
 
 
 def _fault(requirement: str) -> str:
     if requirement.startswith("-"):
-        return f"{requirement.split(maxsplit=1)[0]!r} has no place here; only --no-deps and --deps do"
+        return f"{requirement.split(maxsplit=1)[0]!r} has no place here; only --no-deps does"
     match = _REQUIREMENT.fullmatch(requirement)
     if match is None:
         return f"{requirement!r} is not a requirement such as 'onnx==1.18.0'"

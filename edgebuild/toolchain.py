@@ -13,6 +13,7 @@ from edgebuild.document import Node, parse, read_text
 from edgebuild.environment_values import parse_requirements
 from edgebuild.errors import ManifestError, Problem, UsageError
 from edgebuild.options import check_value, frozen, suggestion
+from edgebuild.tool_values import Tool, VersionProbe
 from edgebuild.toolchain_checks import Fault, consistency_faults, schema_faults
 from edgebuild.toolchain_parse import parse_toolchain
 from edgebuild.toolchain_values import (
@@ -25,9 +26,7 @@ from edgebuild.toolchain_values import (
     Requirement,
     StepTemplate,
     Template,
-    Tool,
     Toolchain,
-    VersionProbe,
 )
 
 if TYPE_CHECKING:

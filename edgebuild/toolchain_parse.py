@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from edgebuild.action import LogRule, Output, Success
 from edgebuild.environment_values import Environment, SystemNeed, parse_requirements
 from edgebuild.options import frozen, parse_option
+from edgebuild.tool_values import Tool, VersionProbe
 from edgebuild.toolchain_values import (
     CalibrationNeed,
     GraphFile,
@@ -18,9 +19,7 @@ from edgebuild.toolchain_values import (
     Requirement,
     StepTemplate,
     Template,
-    Tool,
     Toolchain,
-    VersionProbe,
 )
 
 if TYPE_CHECKING:

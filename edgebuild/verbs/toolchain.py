@@ -1,0 +1,287 @@
+"""``edgebuild toolchain``: what toolchains there are, and the environments that their tools live in."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from edgebuild import environment_store
+from edgebuild.amounts import counted, size_text
+from edgebuild.environment import surroundings
+from edgebuild.environment_install import Order, install, remove
+from edgebuild.errors import EdgebuildError, UsageError
+from edgebuild.session import cache_root, search_path
+from edgebuild.toolchain import load_toolchain, toolchain_names
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from edgebuild.options import Option
+    from edgebuild.toolchain import Toolchain
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Row:
+    """A toolchain, in a list."""
+
+    name: str
+    title: str
+    kind: str
+    state: str
+
+
+def list_all(templates: tuple[str, ...], *, as_json: bool) -> int:
+    """Print every toolchain: name, where its tools live, and whether that is there."""
+    search = search_path(Path.cwd(), templates)
+    rows = [_row(name, search) for name in toolchain_names(search)]
+    if as_json:
+        found = [{"name": r.name, "title": r.title, "environment": r.kind, "state": r.state} for r in rows]
+        _print_json({"schema": 1, "toolchains": found})
+        return 0
+    width = max((len(row.name) for row in rows), default=0)
+    for row in rows:
+        state = f"{row.kind}, {row.state}" if row.state else row.kind
+        print(f"{row.name:{width}}  {row.title}  ({state})")
+    return 0
+
+
+def _row(name: str, search: tuple[Path, ...]) -> Row:
+    try:
+        toolchain = load_toolchain(name, search)
+    except EdgebuildError as error:
+        return Row(name=name, title="", kind="wrong", state=str(error).splitlines()[0])
+    kind = kind_of(toolchain)
+    return Row(name=name, title=toolchain.title, kind=kind, state=_state(toolchain))
+
+
+def kind_of(toolchain: Toolchain) -> str:
+    """Return in words where a toolchain's tools live."""
+    needs = toolchain.environment
+    if needs.requirements:
+        return "own Python"
+    if needs.activate:
+        return "activated SDK"
+    return "container" if needs.image else "as found on PATH"
+
+
+def _state(toolchain: Toolchain) -> str:
+    if not toolchain.environment.requirements:
+        return ""
+    found = environment_store.find(toolchain.environment, cache_root(os.environ), os.environ)
+    return "installed" if found else "not installed"
+
+
+def show(name: str, templates: tuple[str, ...], *, as_json: bool) -> int:
+    """Print what a toolchain offers: recipes, limits, tools, environment, options.
+
+    Raises:
+        UsageError: There is no such toolchain.
+    """
+    toolchain = load_toolchain(name, search_path(Path.cwd(), templates))
+    if as_json:
+        _print_json(_document(toolchain))
+    else:
+        print("\n".join(_lines(toolchain)))
+    return 0
+
+
+def _document(toolchain: Toolchain) -> dict[str, Any]:
+    needs = toolchain.environment
+    return {
+        "schema": 1,
+        "name": toolchain.name,
+        "title": toolchain.title,
+        "links": list(toolchain.links),
+        "recipes": [
+            {
+                "name": one.name,
+                "title": one.title,
+                "precision": one.precision,
+                "default": one is toolchain.default_recipe,
+                "evidence": one.evaluate.evidence if one.evaluate else "none",
+            }
+            for one in toolchain.recipes.values()
+        ],
+        "limits": {
+            "opset": list(toolchain.limits.opset),
+            "batch": list(toolchain.limits.batch),
+            "dynamic": toolchain.limits.dynamic,
+            "tasks": list(toolchain.limits.tasks),
+        },
+        "tools": [
+            {"name": tool.name, "supported": tool.supported, "get": tool.get}
+            for tool in toolchain.tools.values()
+        ],
+        "environment": {
+            "kind": kind_of(toolchain),
+            "state": _state(toolchain),
+            "python": needs.python,
+            "requirements": [line for group in needs.requirements for line in group.lines],
+            "system": [need.name for need in needs.system],
+            "activate": list(needs.activate),
+            "image": needs.image,
+            "pass": list(toolchain.env_pass),
+            "locate": list(needs.locate),
+        },
+        "options": [_option(option, toolchain) for option in toolchain.options.values()],
+    }
+
+
+def _option(option: Option, toolchain: Toolchain) -> dict[str, Any]:
+    return {
+        "name": option.name,
+        "type": _type(option),
+        "default": option.default,
+        "required": option.name in toolchain.required_options,
+        "recipes": list(option.recipes),
+        "description": option.description,
+    }
+
+
+def _type(option: Option) -> str:
+    """Return an option's type with what limits its values, in a few words."""
+    if option.enum:
+        return " | ".join(map(str, option.enum))
+    bounds = [f">= {option.minimum}"] if option.minimum is not None else []
+    bounds += [f"<= {option.maximum}"] if option.maximum is not None else []
+    bounds += [f"/{option.pattern}/"] if option.pattern else []
+    return " ".join([option.type, *bounds])
+
+
+def _lines(toolchain: Toolchain) -> Iterator[str]:
+    found = _document(toolchain)
+    yield f"{toolchain.name}  {toolchain.title}"
+    yield from (f"  {link}" for link in toolchain.links)
+    yield from ("", "recipes")
+    for one in found["recipes"]:
+        mark = " (default)" if one["default"] else ""
+        yield f"  {one['name']}{mark}: {one['title']}; {one['precision']}, evidence {one['evidence']}"
+    yield from ("", "tools")
+    for tool in found["tools"]:
+        yield f"  {tool['name']} {tool['supported']}".rstrip()
+        yield f"      {tool['get']}"
+    yield from ("", "environment", *_environment_lines(found["environment"]))
+    yield from ("", "options")
+    for option in found["options"]:
+        default = "" if option["default"] is None else f", default {json.dumps(option['default'])}"
+        need = ", required" if option["required"] else ""
+        only = f", recipes {', '.join(option['recipes'])}" if option["recipes"] else ""
+        yield f"  {option['name']}: {option['type']}{default}{need}{only}"
+        yield f"      {option['description']}"
+    yield "  extra_args: list of strings"
+    yield "      Further words for the compile command."
+
+
+def _environment_lines(found: dict[str, Any]) -> Iterator[str]:
+    state = f", {found['state']}" if found["state"] else ""
+    yield f"  {found['kind']}{state}"
+    for word in ("python", "image"):
+        if found[word]:
+            yield f"  {word} {found[word]}"
+    for word in ("requirements", "activate", "system", "pass", "locate"):
+        if found[word]:
+            yield f"  {word}: {', '.join(found[word])}"
+
+
+def install_all(names: tuple[str, ...], templates: tuple[str, ...], *, again: bool) -> int:
+    """Make the environments of toolchains.
+
+    Raises:
+        UsageError: There is no such toolchain, or it has no environment of its own.
+        ToolchainMissingError: pip failed; nothing usable was left.
+    """
+    search = search_path(Path.cwd(), templates)
+    root = cache_root(os.environ)
+    for toolchain in [load_toolchain(name, search) for name in names]:
+        if not toolchain.environment.requirements:
+            tools = "; ".join(f"{tool.name}: {tool.get}" for tool in toolchain.tools.values())
+            raise UsageError(f"{toolchain.name} has no Python environment to install", hint=tools)
+        order = Order(toolchain=toolchain.name, environment=toolchain.environment, root=root, again=again)
+        print(f"{toolchain.name}: installing", file=sys.stderr)
+        with _stoppable():
+            found, made = install(order, os.environ, _progress)
+        count = counted(len(environment_store.distributions(found)), "distribution")
+        what = f"{size_text(found.size)}, {count}"
+        how = f"installed in {found.seconds:g} s" if made else "was there already"
+        print(f"{toolchain.name}: {how}: {found.folder} ({what})")
+        place = surroundings(toolchain, os.environ, root)
+        if place is not None and place.problem:  # such as a Java that is missing
+            print(f"edgebuild: warning: {place.problem}; {place.get}", file=sys.stderr)
+    return 0
+
+
+def _progress(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+@contextlib.contextmanager
+def _stoppable() -> Iterator[None]:
+    """Take SIGTERM as Ctrl-C: what was begun is ended and removed."""
+
+    def stop(number: int, frame: Any) -> None:
+        del number, frame
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def show_installed(*, as_json: bool) -> int:
+    """Print the environments of the cache."""
+    root = cache_root(os.environ)
+    found = environment_store.installed(root)
+    if as_json:
+        rows = [
+            {
+                "path": str(one.folder),
+                "toolchains": list(one.toolchains),
+                "python": one.python,
+                "size": one.size,
+                "seconds": one.seconds,
+                "installed": one.installed,
+                "distributions": list(environment_store.distributions(one)),
+            }
+            for one in found
+        ]
+        _print_json({"schema": 1, "environments": rows})
+        return 0
+    for one in found:
+        what = f"Python {one.python}, {size_text(one.size)}, installed {one.installed[:10]}"
+        print(f"{', '.join(one.toolchains)}  {what}  {one.folder}")
+    if not found:
+        print(f"no environments in {root}")
+    return 0
+
+
+def remove_all(name: str) -> int:
+    """Remove every environment that was made for a toolchain, of this or of earlier requirements.
+
+    Raises:
+        UsageError: There is none.
+        StoreError: It cannot be removed.
+    """
+    found = [one for one in environment_store.installed(cache_root(os.environ)) if name in one.toolchains]
+    if not found:
+        raise UsageError(
+            f"no environment was made for {name}", hint="`edgebuild toolchain installed` shows all"
+        )
+    for one in found:
+        if remove(one, name):
+            print(f"removed {one.folder} ({size_text(one.size)})")
+        else:
+            others = ", ".join(other for other in one.toolchains if other != name)
+            print(f"{one.folder} stays: {others} needs it too")
+    return 0
+
+
+def _print_json(document: dict[str, Any]) -> None:
+    print(json.dumps(document, indent=2, ensure_ascii=False))
