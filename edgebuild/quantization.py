@@ -82,34 +82,6 @@ def dynamic_label(settings: Quantize, *, batch: int, head: str) -> str:
     return f"@{'-'.join(parts)}"
 
 
-def without_decode(settings: Quantize) -> Quantize:
-    """Return the settings for a model that ends before its decoding: nothing of that group is left."""
-    return replace(settings, keep_float=tuple(name for name in settings.keep_float if name != "decode"))
-
-
-def wide_activations(settings: Quantize) -> Quantize:
-    """Return the settings with 16-bit activations, signed where the 8-bit ones were."""
-    return replace(settings, activation=f"{settings.activation[:1]}16", reduce_range=False)
-
-
-def float16_label(settings: Quantize, *, batch: int, head: str) -> str:
-    """Return ``@...`` for what sets a half-precision model apart from the default one."""
-    parts = _model_parts(batch, head)
-    if settings.keep_float != _default_keep(head):
-        parts.append(_kept(settings.keep_float))
-    return f"@{'-'.join(parts)}" if parts else ""
-
-
-def dynamic_label(settings: Quantize, *, batch: int, head: str) -> str:
-    """Return ``@dynamic...`` for a model whose activations are quantized as it runs."""
-    parts = ["dynamic", *_model_parts(batch, head)]
-    parts += ["r"] if settings.reduce_range else []
-    parts += [] if settings.per_channel else ["per-tensor"]
-    if settings.keep_float != _default_keep(head):
-        parts.append(_kept(settings.keep_float))
-    return f"@{'-'.join(parts)}"
-
-
 def variant_label(
     settings: Quantize,
     *,

@@ -114,7 +114,7 @@ class TestQuantize:
     def make(self, *, naive: bool = False, **changes: object) -> Action:
         settings = replace(QUANTIZE, activation="u8", weight="s8", reduce_range=False)
         settings = replace(settings, **changes)  # type: ignore[arg-type]
-        return chain.quantize(int8(), settings, MODEL_REF, OTHER_REF, "@x", naive=naive)
+        return chain.quantize(int8(), settings, MODEL_REF, OTHER_REF, "@x", naive=naive, pairs=False)
 
     def test_what_stays_float(self) -> None:
         argv = self.make(keep_float=("decode", "/model.23/*")).argv

@@ -23,7 +23,6 @@ from edgebuild.render import (
     render_text,
 )
 from edgebuild.steps.graph_files import graph_variables
-from edgebuild.steps.graph_files import graph_variables
 from edgebuild.toolchain import load_toolchain, resolve_options, toolchain_names
 
 if TYPE_CHECKING:
@@ -42,24 +41,6 @@ SAMPLES = {
 """A value for every required option, by toolchain."""
 
 NASTY = "a b'\"$(x);\\"
-
-
-GRAPH = graph_variables(
-    {
-        "inputs": [{"name": "images", "shape": [4, 3, 320, 640], "dtype": "float32"}],
-        "outputs": [{"name": "output0", "shape": [4, 8, 4200], "dtype": "float32"}],
-        "groups": {"decode": ["/head/Concat"], "last": ["/head/last/Conv"]},
-        "nodes": [
-            {"name": "/body/Conv", "type": "Conv", "inputs": ["images"], "outputs": ["body"],
-             "float": False, "layer": True, "module": "model.0.conv"},
-            {"name": "/head/last/Conv", "type": "Conv", "inputs": ["body"], "outputs": ["/head/last/Conv_output_0"],
-             "float": True, "layer": True, "module": "model.1.cv2.0.2"},
-            {"name": "/head/Concat", "type": "Concat", "inputs": ["/head/last/Conv_output_0"],
-             "outputs": ["output0"], "float": True, "layer": False, "module": ""},
-        ],
-    }
-)  # fmt: skip
-"""What a file that depends on a graph sees: one node stays quantized, two stay float."""
 
 
 GRAPH = graph_variables(

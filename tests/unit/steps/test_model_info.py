@@ -17,7 +17,7 @@ def test_describes_a_detector(build_detector: Callable[..., Any]) -> None:
     info = _model_info.describe_model(model, task="detect", name="x", imgsz=(8, 8), batch=1)
     assert info == {
         "schema": 1, "task": "detect", "names": ["bolt", "nut"], "imgsz": [8, 8], "stride": 16, "batch": 1,
-        "dynamic": False, "opset": 17, "end2end": False,
+        "dynamic": False, "opset": 17, "end2end": False, "head": {"kind": "full"},
         "input": {
             "name": "images", "shape": [1, 3, 8, 8], "dtype": "float32", "layout": "NCHW", "channels": "RGB",
             "scale": 1 / 255, "letterbox": {"pad": 114, "center": True},
