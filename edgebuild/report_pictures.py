@@ -1,4 +1,4 @@
-"""Validation images with the boxes that the float model and each quantized target found, side by side."""
+"""Validation images with what the float model and each quantized target found in them, side by side."""
 
 from __future__ import annotations
 
@@ -7,21 +7,18 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from edgebuild.report_axis import Rect
 from edgebuild.report_markup import Markup, el, fixed
+from edgebuild.report_shapes import draw_objects, is_object
 from edgebuild.report_words import plural
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from edgebuild.results import RunResult
 
 MAX_IMAGES = 12
 MAX_COLUMNS = 8
-MAX_LABELLED = 16
-"""With more boxes than this in an image, their names are shown only when pointed at."""
-
 SAME = 0.5
 """Intersection over union from which two boxes of one class are the same object."""
 
@@ -52,6 +49,7 @@ def pictures(run: RunResult) -> Markup | None:
     shown, drawn = files[:MAX_IMAGES], columns[:MAX_COLUMNS]
     photos = {file: _photo(index, file, columns) for index, file in enumerate(shown)}
     classes = _classes(columns)
+    classified = any(_is_classified(image) for column in drawn for image in column.images.values())
     head = el("tr", [el("th", column.title, scope="col") for column in drawn])
     rows = [
         el("tr", [_cell(file, index, column, drawn[0], classes) for column in drawn])
@@ -59,11 +57,11 @@ def pictures(run: RunResult) -> Markup | None:
     ]
     return el(
         "figure",
-        _controls(classes),
+        _controls(classes, boxes=not classified),
         el("svg", [photo for photo in photos.values() if photo], class_="store", aria_hidden="true"),
         el("div", el("table", el("thead", head), el("tbody", rows), class_="pictures",
                      style=_width(len(drawn))), class_="scroll"),
-        el("figcaption", _caption(len(shown), len(files), len(drawn), len(columns))),
+        el("figcaption", _caption(len(shown), len(files), len(drawn), len(columns), classified=classified)),
         class_="strip",
     )  # fmt: skip
 
@@ -117,13 +115,14 @@ def _width(columns: int) -> str:
 
 
 def _is_image(image: Any) -> bool:
-    boxes = [*image["truth"], *image["detections"]]
+    objects = [*image["truth"], *image["detections"]]
     return (
         image["width"] > 0
         and image["height"] > 0
         and isinstance(image["file"], str)
-        and all(len(box["box"]) == 4 and isinstance(box["class"], str) for box in boxes)
-        and all(isinstance(box["score"], int | float) for box in image["detections"])
+        and all(isinstance(one["class"], str) and is_object(one) for one in objects)
+        and len({"box" in one for one in objects}) <= 1
+        and all(isinstance(one["score"], int | float) for one in image["detections"])
     )
 
 
@@ -177,7 +176,9 @@ def _classes(columns: Sequence[Column]) -> dict[str, str]:
     return {name: f"c{index % COLOURS}" for index, name in enumerate(names)}
 
 
-def _controls(classes: Mapping[str, str]) -> Markup:
+def _controls(classes: Mapping[str, str], *, boxes: bool) -> Markup | None:
+    if not boxes:
+        return None  # nothing is coloured
     entries = [
         el("li", el("span", class_=f"swatch {shade}"), name) for name, shade in list(classes.items())[:40]
     ]
@@ -195,27 +196,52 @@ def _cell(file: str, index: int, column: Column, first: Column, classes: Mapping
     if image is None:
         return el("td", el("p", "not run on this image", class_="muted"))
     reference = first.images.get(file) if first.float_model and not column.float_model else None
-    found = image["detections"]
-    known, lost = compare(found, reference["detections"] if reference else found)
-    gone = [
-        one
-        for one, is_lost in zip(reference["detections"] if reference else (), lost, strict=False)
-        if is_lost
-    ]
-    words = _words(len(found), known.count(False), len(gone)) if reference else _words(len(found))
+    words, shapes = _compared(image, reference, classes)
     return el(
         "td",
         el(
             "svg",
             el("title", f"{file}, {column.title}: {words}"),
             el("use", href=f"#photo-{index}", width=image["width"], height=image["height"]),
-            _boxes(image, known, gone, classes),
+            shapes,
             viewBox=_view(image),
             class_="photo",
             role="img",
         ),
         el("p", words, class_="muted"),
     )
+
+
+def _compared(
+    image: Mapping[str, Any], reference: Mapping[str, Any] | None, classes: Mapping[str, str]
+) -> tuple[str, tuple[Markup, ...]]:
+    """Return what was found in words, and drawn."""
+    if _is_classified(image):
+        return _said(image, reference), ()
+    found, others = image["detections"], reference["detections"] if reference else ()
+    known, lost = compare(found, others if reference else found)
+    gone = [one for one, is_lost in zip(others, lost, strict=False) if is_lost]
+    words = _words(len(found), known.count(False), len(gone)) if reference else _words(len(found))
+    return words, tuple(draw_objects(image, known, gone, classes))
+
+
+def _is_classified(image: Mapping[str, Any]) -> bool:
+    """Say whether an image as a whole was classified: what was found in it has no place."""
+    return any("box" not in one for one in (*image["detections"], *image["truth"]))
+
+
+def _said(image: Mapping[str, Any], reference: Mapping[str, Any] | None) -> str:
+    """Return the likely classes of an image, whether the first is right, and where float says another."""
+    likely = image["detections"]
+    said = [", ".join(f"{one['class']} {one['score']:.2f}" for one in likely) or "nothing"]
+    first = likely[0]["class"] if likely else ""
+    labelled = [one["class"] for one in image["truth"]]
+    if labelled:
+        said.append("as labelled" if first in labelled else f"labelled {', '.join(labelled)}")
+    others = reference["detections"] if reference else ()
+    if others and others[0]["class"] != first:
+        said.append(f"float says {others[0]['class']}")
+    return " · ".join(said)
 
 
 def _words(found: int, new: int = 0, lost: int = 0) -> str:
@@ -225,66 +251,15 @@ def _words(found: int, new: int = 0, lost: int = 0) -> str:
     return " · ".join(said)
 
 
-def _boxes(
-    image: Mapping[str, Any], known: Sequence[bool], lost: Sequence[Any], classes: Mapping[str, str]
-) -> Iterator[Markup]:
-    unit = max(image["width"], image["height"]) / 100
-    for one in image["truth"]:
-        yield _box(one, unit, f"truth {classes[one['class']]}", f"labelled {one['class']}")
-    for one in lost:
-        yield _box(one, unit, "lost", f"lost: float found {one['class']} {one['score']:.2f}")
-    for one, is_known in zip(image["detections"], known, strict=True):
-        tip = f"{one['class']} {one['score']:.2f}" + ("" if is_known else ", not found by float")
-        yield _box(one, unit, f"found {classes[one['class']]}" + ("" if is_known else " new"), tip)
-    if len(image["detections"]) <= MAX_LABELLED:
-        yield from _tags(image, unit * 3.9, classes)
-
-
-def _box(one: Mapping[str, Any], unit: float, kind: str, tip: str) -> Markup:
-    left, top, right, bottom = (float(value) for value in one["box"])
-    size = {"width": max(right - left, 0.0), "height": max(bottom - top, 0.0)}
-    return el("rect", el("title", tip), x=left, y=top, **size, stroke_width=unit * 0.9, class_=f"box {kind}")
-
-
-def _tags(image: Mapping[str, Any], size: float, classes: Mapping[str, str]) -> Iterator[Markup]:
-    """Write class and score at the boxes, best score first; a name that finds no room is left out."""
-    area = Rect(left=0.0, top=0.0, right=float(image["width"]), bottom=float(image["height"]))
-    taken: list[Rect] = []
-    for one in sorted(image["detections"], key=lambda box: -box["score"]):
-        text = f"{one['class']} {one['score']:.2f}"
-        places = _plates(one["box"], len(text) * size * 0.6 + size * 0.5, size * 1.25, area)
-        plate = next((place for place in places if not any(place.overlaps(other) for other in taken)), None)
-        if plate:
-            taken.append(plate)
-            yield _tag(text, plate, size, classes[one["class"]])
-
-
-def _plates(box: Sequence[float], width: float, height: float, area: Rect) -> Iterator[Rect]:
-    """Yield places for a name: above the box, below it, and inside at its top, all within the image."""
-    left = max(min(float(box[0]), area.right - width), 0.0)
-    for top in (float(box[1]) - height, float(box[3]), float(box[1])):
-        inside = max(min(top, area.bottom - height), 0.0)
-        yield Rect(left=left, top=inside, right=left + width, bottom=inside + height)
-
-
-def _tag(text: str, plate: Rect, size: float, shade: str) -> Markup:
-    return el(
-        "g",
-        el(
-            "rect", x=plate.left, y=plate.top, width=plate.right - plate.left, height=plate.bottom - plate.top
-        ),
-        el("text", text, x=plate.left + size * 0.25, y=plate.top + size * 0.95),
-        font_size=size,
-        class_=f"tag {shade}",
-    )
-
-
-def _caption(shown: int, images: int, drawn: int, columns: int) -> str:
+def _caption(shown: int, images: int, drawn: int, columns: int, *, classified: bool) -> str:
     said = [f"{plural(shown, 'validation image')}"]
     if shown < images:
         said[0] = f"{shown} of {images} validation images"
-    said.append("a dashed red box is an object that float finds and the target does not; "
-                "a dotted one is found by the target only")  # fmt: skip
+    if classified:
+        said.append("below each, the classes that the model takes for most likely")
+    else:
+        said.append("what is dashed in red is an object that float finds and the target does not; "
+                    "what is dotted is found by the target only")  # fmt: skip
     if drawn < columns:
         said.append(f"{columns - drawn} more distinct results are not drawn")
     return "; ".join(said) + "."

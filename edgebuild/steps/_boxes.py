@@ -19,44 +19,67 @@ class Boxes:
     """Boxes of one image.
 
     Attributes:
-        corners: (count, 4) x1, y1, x2, y2 in pixels.
+        corners: (count, 4) x1, y1, x2, y2 in pixels; of rotated boxes, as if they were not turned.
         scores: (count,) 0 to 1, descending.
         classes: (count,) class ids.
+        more: (count, extra) what follows: mask coefficients, keypoints, or an angle in radians.
     """
 
     corners: npt.NDArray[Any]
     scores: npt.NDArray[Any]
     classes: npt.NDArray[Any]
+    more: npt.NDArray[Any]
 
 
-def decode(
-    output: npt.NDArray[Any], *, classes: int, end2end: bool, confidence: float, iou: float, limit: int = 300
+def decode(  # noqa: PLR0913 - as many as the protocol has
+    output: npt.NDArray[Any],
+    *,
+    classes: int,
+    end2end: bool,
+    confidence: float,
+    iou: float,
+    limit: int = 300,
+    rotated: bool = False,
 ) -> Boxes:
     """Turn one image's raw output into boxes in input pixels.
 
     Args:
         output: (4 + classes + extra, anchors) with centre, size and scores; or, when final,
-            (count, 6 + extra) with corners, score and class.
+            (count, 6 + extra) with corners (of rotated boxes: centre and size), score and class.
         classes: How many classes there are.
         end2end: The output is final.
         confidence: Scores up to this are dropped.
         iou: Overlap above which NMS drops the weaker box of the same class.
         limit: Boxes kept.
+        rotated: The first extra value is an angle.
     """
     import numpy as np
 
     if end2end or output.shape[-1] == 6:
         rows = output[output[:, 4] > confidence]
         rows = rows[np.argsort(-rows[:, 4], kind="stable")][:limit]
-        return Boxes(corners=rows[:, :4], scores=rows[:, 4], classes=rows[:, 5].astype(int))
+        corners = _corners(rows[:, :4]) if rotated else rows[:, :4]
+        ids = rows[:, 5].astype(int)
+        return Boxes(corners=corners, scores=rows[:, 4], classes=ids, more=rows[:, 6:])
     scores = output[4 : 4 + classes]
     best, ids = scores.max(0), scores.argmax(0)
     order = np.argsort(-best, kind="stable")
     order = order[best[order] > confidence]
-    centre, size = output[:2, order].T, output[2:4, order].T
-    corners = np.concatenate([centre - size / 2, centre + size / 2], axis=1)
-    kept = _suppress(corners, ids[order], iou)[:limit]
-    return Boxes(corners=corners[kept], scores=best[order][kept], classes=ids[order][kept])
+    corners, more = _corners(output[:4, order].T), output[4 + classes :, order].T
+    kept = (
+        _suppress_rotated(corners, more[:, 0], ids[order], iou)
+        if rotated
+        else _suppress(corners, ids[order], iou)
+    )[:limit]
+    return Boxes(corners=corners[kept], scores=best[order][kept], classes=ids[order][kept], more=more[kept])
+
+
+def _corners(boxes: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Turn centre and size into corners, (count, 4) both."""
+    import numpy as np
+
+    centre, size = boxes[:, :2], boxes[:, 2:]
+    return np.concatenate([centre - size / 2, centre + size / 2], axis=1)
 
 
 def _suppress(corners: npt.NDArray[Any], ids: npt.NDArray[Any], iou: float) -> list[int]:
@@ -71,6 +94,55 @@ def _suppress(corners: npt.NDArray[Any], ids: npt.NDArray[Any], iou: float) -> l
             overlapping = overlap(corners[index], corners) > iou
             alive &= ~(overlapping & (ids == ids[index]))
     return kept
+
+
+def _suppress_rotated(
+    corners: npt.NDArray[Any], angles: npt.NDArray[Any], ids: npt.NDArray[Any], iou: float
+) -> list[int]:
+    """Return the indices that no better box of their class overlaps, one that is dropped itself included.
+
+    So does Ultralytics with rotated boxes (``ultralytics/utils/nms.py: TorchNMS.fast_nms``).
+    """
+    shapes = covariances(corners, angles)
+    return [
+        index
+        for index in range(len(corners))
+        if not ((likeness(shapes[index], shapes[:index]) >= iou) & (ids[:index] == ids[index])).any()
+    ]
+
+
+def covariances(corners: npt.NDArray[Any], angles: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Return rotated boxes as normal distributions: (count, 5) means of x and y, variances, covariance.
+
+    Args:
+        corners: (count, 4) of the boxes before they are turned about their centres.
+        angles: (count,) in radians.
+    """
+    import numpy as np
+
+    centre, size = (corners[:, :2] + corners[:, 2:]) / 2, corners[:, 2:] - corners[:, :2]
+    a, b = (size**2 / 12).T
+    cos, sin = np.cos(angles), np.sin(angles)
+    spread = [a * cos**2 + b * sin**2, a * sin**2 + b * cos**2, (a - b) * cos * sin]
+    return np.concatenate([centre, np.stack(spread, axis=1)], axis=1)
+
+
+def likeness(one: npt.NDArray[Any], others: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Return the overlap of a rotated box, (5,), with others, (count, 5), as Ultralytics' NMS has it.
+
+    It is 1 minus the Hellinger distance of their distributions (https://arxiv.org/abs/2106.06072;
+    ``ultralytics/utils/metrics.py: batch_probiou``).
+    """
+    import numpy as np
+
+    eps = 1e-7
+    dx, dy = one[0] - others[:, 0], one[1] - others[:, 1]
+    a, b, c = (one[place] + others[:, place] for place in (2, 3, 4))
+    both = a * b - c**2
+    far = (a * dy**2 + b * dx**2) / (both + eps) * 0.25 - c * dx * dy / (both + eps) * 0.5
+    own = [np.clip(box[..., 2] * box[..., 3] - box[..., 4] ** 2, 0, None) for box in (one, others)]
+    size = 0.5 * np.log(both / (4 * np.sqrt(own[0] * own[1]) + eps) + eps)
+    return 1 - np.sqrt(1 - np.exp(-np.clip(far + size, eps, 100)) + eps)
 
 
 def overlap(box: npt.NDArray[Any], others: npt.NDArray[Any]) -> npt.NDArray[Any]:
@@ -89,7 +161,7 @@ def to_image(
     """Map boxes from the letterboxed input back to the image, and clip them to it.
 
     Args:
-        corners: (count, 4) in input pixels.
+        corners: (count, 4) in input pixels; or any number of points, (..., 2).
         imgsz: Height and width of the input.
         height: Height of the image.
         width: Width of the image.
@@ -99,44 +171,6 @@ def to_image(
     ratio = min(imgsz[0] / height, imgsz[1] / width)
     left = round((imgsz[1] - round(width * ratio)) / 2 - 0.1)
     top = round((imgsz[0] - round(height * ratio)) / 2 - 0.1)
-    moved = (np.asarray(corners, dtype=np.float64) - np.array([left, top, left, top])) / ratio
-    return np.clip(moved, 0, np.array([width, height, width, height]))
-
-
-def label_boxes(
-    text: str, *, task: str, classes: int, height: int, width: int
-) -> list[tuple[int, list[float]]]:
-    """Read a label file's boxes.
-
-    Args:
-        text: Rows of ``class x y width height ...``, or ``class x1 y1 x2 y2 x3 y3 ...`` for outlines; all as
-            fractions of the image's size.
-        task: Only pose labels have long rows that are no outlines.
-        classes: How many classes there are.
-        height: Height of the image in pixels.
-        width: Width of the image in pixels.
-
-    Returns:
-        Class id and corners in pixels of each object; rows that are none are left out.
-    """
-    boxes = []
-    for line in text.splitlines():
-        try:
-            row = [float(word) for word in line.split()]
-        except ValueError:
-            continue
-        if len(row) >= 5 and row[0] in range(classes):
-            outline = task != "pose" and len(row) > 6
-            left, top, right, bottom = _outline_corners(row[1:]) if outline else _box_corners(row[1:5])
-            boxes.append((int(row[0]), [left * width, top * height, right * width, bottom * height]))
-    return boxes
-
-
-def _box_corners(values: list[float]) -> tuple[float, float, float, float]:
-    x, y, across, down = values
-    return x - across / 2, y - down / 2, x + across / 2, y + down / 2
-
-
-def _outline_corners(values: list[float]) -> tuple[float, float, float, float]:
-    xs, ys = values[0::2], values[1::2]
-    return min(xs), min(ys), max(xs), max(ys)
+    values = np.asarray(corners, dtype=np.float64)
+    points = values.reshape(-1, 2)
+    return np.clip((points - [left, top]) / ratio, 0, [width, height]).reshape(values.shape)

@@ -1,4 +1,4 @@
-"""One image file as the tensor a model sees during validation.
+"""One image file as the tensor a model sees during validation: letterboxed, or cropped for classification.
 
 The arithmetic is that of Ultralytics' validation with ``rect=False``: the long side is resized to the longer
 side of the input, then the image is scaled down where it still does not fit (never up), centred, and the rest
@@ -44,6 +44,42 @@ def load_tensor(path: str | Path, imgsz: tuple[int, int]) -> npt.NDArray[np.floa
 
     image = letterbox(read_image(path), imgsz)
     return np.ascontiguousarray(image.transpose(2, 0, 1)[::-1]).astype(np.float32) / np.float32(255)
+
+
+def load_crop(path: str | Path, imgsz: tuple[int, int]) -> npt.NDArray[np.float32]:
+    """Read an image file into the input of a classification model: resized to fill it, its middle cut out.
+
+    The arithmetic is that of Ultralytics' validation (``ultralytics/data/augment.py: classify_transforms``):
+    the short side of the image becomes the side of a square input; for another input the image is resized to
+    exactly that. A test compares the two bit for bit.
+
+    Args:
+        path: An image file.
+        imgsz: Height and width of the model's input in pixels.
+
+    Returns:
+        An array of shape (3, height, width): RGB, 0 to 1.
+
+    Raises:
+        StepFailure: The file cannot be read as an image.
+    """
+    import numpy as np
+    from PIL import Image
+
+    picture = Image.fromarray(np.ascontiguousarray(read_image(path)[..., ::-1]))
+    across, down = picture.size
+    height, width = imgsz
+    if height != width:
+        size = (width, height)
+    elif across <= down:
+        size = (width, int(width * down / across))
+    else:
+        size = (int(height * across / down), height)
+    if size != picture.size:
+        picture = picture.resize(size, Image.Resampling.BILINEAR)
+    left, top = round((size[0] - width) / 2.0), round((size[1] - height) / 2.0)
+    pixels = np.asarray(picture.crop((left, top, left + width, top + height)))
+    return np.ascontiguousarray(pixels.transpose(2, 0, 1)).astype(np.float32) / np.float32(255)
 
 
 def read_image(path: str | Path) -> npt.NDArray[np.uint8]:

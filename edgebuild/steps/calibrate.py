@@ -24,16 +24,12 @@ from edgebuild.steps._calibration_check import (
 )
 from edgebuild.steps._dataset import count_classes, digest_file, list_images, read_dataset
 from edgebuild.steps._image_facts import measure_images, summary
-from edgebuild.steps._letterbox import load_tensor, read_image
+from edgebuild.steps._letterbox import load_crop, load_tensor
 from edgebuild.steps._sampling import Candidate, shuffle, stratify
 from edgebuild.steps._step import fail, progress, report_finding, run_step, write_json
-from edgebuild.steps._ultralytics import isolate
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
-
-    import numpy as np
-    import numpy.typing as npt
+    from collections.abc import Mapping, Sequence
 
     from edgebuild.steps._dataset import Dataset, Image
     from edgebuild.steps._image_facts import Facts
@@ -203,30 +199,15 @@ def write_tensors(path: str, images: Sequence[Path], imgsz: tuple[int, int], *, 
     Path(path).parent.mkdir(parents=True, exist_ok=True)
     shape = (len(images), 3, *imgsz)
     array = np.lib.format.open_memmap(path, mode="w+", dtype=np.float32, shape=shape)
-    load = cropped_loader(imgsz) if task == "classify" else lambda image: load_tensor(image, imgsz)
+    load = load_crop if task == "classify" else load_tensor
     for index, image in enumerate(images):
-        tensor = load(image)
+        tensor = load(image, imgsz)
         if not (tensor.min() >= 0 and tensor.max() <= 1):  # NaN compares as neither
             fail(f"{image}: becomes values that are not numbers from 0 to 1",
                  hint="convert it to 8 bits per channel")  # fmt: skip
         array[index] = tensor
         progress(index + 1, len(images), "images")
     array.flush()
-
-
-def cropped_loader(imgsz: tuple[int, int]) -> Callable[[Path], npt.NDArray[np.float32]]:
-    """Return what reads an image as a classification model sees it: Ultralytics' own resize and crop."""
-    isolate()
-    import cv2
-    from PIL import Image as Pillow
-    from ultralytics.data.augment import classify_transforms
-
-    transforms = classify_transforms(size=imgsz[0] if imgsz[0] == imgsz[1] else imgsz)
-
-    def load(path: Path) -> npt.NDArray[np.float32]:
-        return transforms(Pillow.fromarray(cv2.cvtColor(read_image(path), cv2.COLOR_BGR2RGB))).numpy()
-
-    return load
 
 
 def describe_selection(

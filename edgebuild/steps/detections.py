@@ -1,4 +1,8 @@
-"""Boxes on a few validation images, for the report's pictures: ``python -m edgebuild.steps.detections``."""
+"""What is found in a few validation images, for the pictures: ``python -m edgebuild.steps.detections``.
+
+An object has a box, and besides what its task gives it: the ``outline`` of its mask or rotated box, or
+keypoints (``points``). An image that is classified has its most likely classes instead.
+"""
 
 from __future__ import annotations
 
@@ -7,21 +11,29 @@ import base64
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
-from edgebuild.steps._boxes import decode, label_boxes, to_image
+from edgebuild.steps._boxes import Boxes, decode, to_image
 from edgebuild.steps._dataset import Image, list_images
-from edgebuild.steps._letterbox import load_tensor, read_image
+from edgebuild.steps._letterbox import load_crop, load_tensor, read_image
 from edgebuild.steps._protocol import model_names
 from edgebuild.steps._runtime import Artifact, open_artifact
+from edgebuild.steps._shapes import (
+    Labelled,
+    keypoint_dimensions,
+    keypoints,
+    mask_outlines,
+    read_labels,
+    rotated_corners,
+)
 from edgebuild.steps._step import read_json, run_step, write_json
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     import numpy as np
     import numpy.typing as npt
 
-BOX_TASKS = frozenset({"detect", "segment", "pose"})
-"""Tasks whose outputs begin with upright boxes."""
+MOST_LIKELY = 3
+"""Classes that are kept of an image which is classified."""
 
 PICTURE_SIDE = 480
 """Longest side of a picture in pixels."""
@@ -34,18 +46,14 @@ def main(argv: Sequence[str]) -> None:
     """Choose the images, run them and write boxes and pictures."""
     options = _parse(argv)
     info = read_json(options.info)
-    document: dict[str, Any] = {"schema": 1, "confidence": options.confidence, "images": []}
-    if info["task"] not in BOX_TASKS:
-        document["note"] = f"no pictures for task {info['task']}: its outputs are not upright boxes"
-    else:
-        images = list_images(options.validation)
-        objects = {image.file: _count(image, info) for image in images}
-        artifact = open_artifact(options.artifact, info, threads=options.threads, runtime=options.runtime)
-        by_file = {image.file: image for image in images}
-        for file in choose(objects, count=options.images):
-            document["images"].append(
-                _describe(by_file[file], artifact, info, confidence=options.confidence, iou=options.iou)
-            )
+    images = {image.file: image for image in list_images(options.validation)}
+    objects = {file: _count(image, info) for file, image in images.items()}
+    artifact = open_artifact(options.artifact, info, threads=options.threads, runtime=options.runtime)
+    found = [
+        _describe(images[file], artifact, info, confidence=options.confidence, iou=options.iou)
+        for file in choose(objects, count=options.images)
+    ]
+    document = {"schema": 1, "confidence": options.confidence, "task": info["task"], "images": found}
     write_json(options.output, document)
 
 
@@ -72,20 +80,24 @@ def choose(objects: Mapping[str, Mapping[int, int]], *, count: int) -> list[str]
 
 
 def _count(image: Image, info: Mapping[str, Any]) -> Counter[int]:
-    """Count the objects of each class that an image's label file names."""
-    return Counter(index for index, _ in _truth(image, info, height=1, width=1))
+    """Count the objects of each class that an image is labelled with."""
+    if info["task"] == "classify":
+        names = model_names(info)
+        folder = image.path.parent.name
+        return Counter([names.index(folder)] if folder in names else [])
+    return Counter(one.class_id for one in _truth(image, info, height=1, width=1))
 
 
-def _truth(
-    image: Image, info: Mapping[str, Any], *, height: int, width: int
-) -> list[tuple[int, list[float]]]:
-    """Return the labelled boxes of an image; a damaged label file has none, as in Ultralytics."""
+def _truth(image: Image, info: Mapping[str, Any], *, height: int, width: int) -> list[Labelled]:
+    """Return the labelled objects of an image; a damaged label file has none, as in Ultralytics."""
     try:
         text = image.label.read_text(encoding="utf-8-sig")
     except (OSError, ValueError):
         return []
-    classes = len(model_names(info))
-    return label_boxes(text, task=info["task"], classes=classes, height=height, width=width)
+    dimensions = int((info.get("kpt_shape") or (0, 3))[1])
+    return read_labels(
+        text, task=info["task"], classes=len(model_names(info)), size=(height, width), dimensions=dimensions
+    )
 
 
 def _describe(
@@ -96,24 +108,75 @@ def _describe(
     imgsz = (int(info["imgsz"][0]), int(info["imgsz"][1]))
     pixels = read_image(image.path)
     height, width = pixels.shape[:2]
-    output = artifact(load_tensor(image.path, imgsz)[None])[0][0]
-    end2end = bool(info.get("end2end", False))
-    found = decode(output, classes=len(names), end2end=end2end, confidence=confidence, iou=iou)
-    corners = to_image(found.corners, imgsz=imgsz, height=height, width=width)
-    return {
-        "file": image.file,
-        "width": width,
-        "height": height,
-        "jpeg_base64": small_jpeg(pixels),
-        "truth": [
-            {"class": names[index], "box": _rounded(box)}
-            for index, box in _truth(image, info, height=height, width=width)
-        ],
-        "detections": [
-            {"class": names[int(index)], "score": round(float(score), 4), "box": _rounded(box)}
-            for index, score, box in zip(found.classes, found.scores, corners, strict=True)
-        ],
+    document = {"file": image.file, "width": width, "height": height, "jpeg_base64": small_jpeg(pixels)}
+    if info["task"] == "classify":
+        scores = artifact(load_crop(image.path, imgsz)[None])[0][0]
+        return document | {
+            "truth": [{"class": names[index]} for index in _count(image, info)],
+            "detections": _most_likely(scores, names),
+        }
+    outputs = [output[0] for output in artifact(load_tensor(image.path, imgsz)[None])]
+    found = decode(
+        outputs[0], classes=len(names), end2end=bool(info.get("end2end", False)), confidence=confidence,
+        iou=iou, rotated=info["task"] == "obb",
+    )  # fmt: skip
+    truth = _truth(image, info, height=height, width=width)
+    objects = [
+        {"class": names[int(index)], "score": round(float(score), 4)}
+        for index, score in zip(found.classes, found.scores, strict=True)
+    ]
+    shapes = _shapes(found, outputs, info, imgsz=imgsz, size=(height, width))
+    return document | {
+        "truth": [_labelled(one, names) for one in truth],
+        "detections": [one | shape for one, shape in zip(objects, shapes, strict=True)],
     }
+
+
+def _most_likely(scores: npt.NDArray[Any], names: Sequence[str]) -> list[dict[str, Any]]:
+    best = (-scores.ravel()).argsort(kind="stable")[:MOST_LIKELY]
+    return [{"class": names[int(index)], "score": round(float(scores.ravel()[index]), 4)} for index in best]
+
+
+def _shapes(
+    found: Boxes,
+    outputs: Sequence[npt.NDArray[Any]],
+    info: Mapping[str, Any],
+    *,
+    imgsz: tuple[int, int],
+    size: tuple[int, int],
+) -> list[dict[str, Any]]:
+    """Return box, outline and keypoints of each object in pixels of the image."""
+    height, width = size
+
+    def placed(points: npt.NDArray[Any]) -> Any:
+        return to_image(points, imgsz=imgsz, height=height, width=width)
+
+    if info["task"] == "obb":
+        outlines = [placed(corners) for corners in rotated_corners(found)]
+        return [{"box": _around(outline), "outline": _points(outline)} for outline in outlines]
+    shapes: list[dict[str, Any]] = [{"box": _rounded(box)} for box in placed(found.corners)]
+    if info["task"] == "segment" and len(outputs) > 1:
+        for shape, outline in zip(shapes, mask_outlines(found, outputs[1], imgsz), strict=True):
+            shape["outline"] = _points(placed(outline))
+    elif info["task"] == "pose":
+        dimensions = keypoint_dimensions(info, found.more.shape[1])
+        for shape, points in zip(shapes, keypoints(found, dimensions), strict=True):
+            shape["points"] = _points(placed(points))
+    return shapes
+
+
+def _labelled(one: Labelled, names: Sequence[str]) -> dict[str, Any]:
+    shape: dict[str, Any] = {"class": names[one.class_id], "box": _rounded(one.box)}
+    shape |= {"outline": _points(one.outline)} if one.outline else {}
+    return shape | ({"points": _points(one.points)} if one.points else {})
+
+
+def _around(outline: npt.NDArray[Any]) -> list[float]:
+    return _rounded([*outline.min(axis=0), *outline.max(axis=0)])
+
+
+def _points(points: Iterable[Sequence[float]]) -> list[list[float]]:
+    return [_rounded(point) for point in points]
 
 
 def small_jpeg(pixels: npt.NDArray[np.uint8], side: int = PICTURE_SIDE) -> str:

@@ -82,3 +82,57 @@ def test_what_is_not_a_jpeg_is_not_embedded(tmp_path: Path) -> None:
     path.write_text(json.dumps(document))
     run = replace(run, baseline_detections=path, targets=(replace(run.targets[0], detections=path),))
     assert "data:" not in str(pictures(run))
+
+
+def strip_of(tmp_path: Path, image: dict[str, Any], other: dict[str, Any] | None = None) -> str:
+    """Draw one image, as float and (if given) another model see it."""
+    whole = {"file": "a.png", "width": 100, "height": 100, "jpeg_base64": "", "truth": []}
+    run = sample_run(tmp_path, 1)
+    for name, one in (("float", image), ("ours", other or image)):
+        (tmp_path / f"{name}.json").write_text(json.dumps({"images": [whole | one]}), encoding="utf-8")
+    target = replace(run.targets[0], detections=tmp_path / "ours.json")
+    return str(pictures(replace(run, baseline_detections=tmp_path / "float.json", targets=(target,))))
+
+
+def test_an_outline_is_drawn_instead_of_the_box(tmp_path: Path) -> None:
+    one = found("a", 10, 10, 50, 50) | {"outline": [[10, 30], [30, 10], [50, 30], [30, 50]]}
+    strip = strip_of(tmp_path, {"detections": [one]})
+    assert '<polygon points="10,30 30,10 50,30 30,50"' in strip
+    assert 'width="40"' not in strip
+
+
+def test_keypoints_are_drawn_besides_the_box(tmp_path: Path) -> None:
+    one = found("a", 10, 10, 50, 50) | {"points": [[20, 21], [30.5, 31]]}
+    strip = strip_of(tmp_path, {"detections": [one]})
+    assert 'cx="20" cy="21"' in strip
+    assert 'cx="30.5" cy="31"' in strip
+    assert 'width="40"' in strip
+
+
+def test_a_classified_picture_says_its_classes_and_where_float_differs(tmp_path: Path) -> None:
+    float_model = {"truth": [{"class": "nut"}], "detections": [{"class": "nut", "score": 0.9}]}
+    other = {"truth": [{"class": "nut"}], "detections": [{"class": "bolt", "score": 0.6}]}
+    strip = strip_of(tmp_path, float_model, other)
+    assert "nut 0.90 · as labelled" in strip
+    assert "bolt 0.60 · labelled nut · float says nut" in strip
+    assert "show labelled boxes" not in strip
+
+
+@pytest.mark.parametrize(
+    "shape",
+    [
+        {"outline": [[1, 2, 3]]}, {"points": [["x", 1]]}, {"outline": [[1, '"/>'], [2, 3], [4, 5]]},
+        {"box": [1, 2, 3]}, {"points": [[float("inf"), 1]]},
+    ],
+)  # fmt: skip
+def test_a_shape_that_is_none_costs_only_its_pictures(tmp_path: Path, shape: dict[str, Any]) -> None:
+    path = tmp_path / "d.json"
+    image = {
+        "file": "a.png",
+        "width": 10,
+        "height": 10,
+        "truth": [],
+        "detections": [found("a", 1, 2, 3, 4) | shape],
+    }
+    path.write_text(json.dumps({"images": [image]}), encoding="utf-8")
+    assert read_detections(path) == []

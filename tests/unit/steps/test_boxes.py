@@ -2,8 +2,6 @@ from __future__ import annotations
 
 import pytest
 
-from edgebuild.steps._boxes import label_boxes
-
 pytestmark = pytest.mark.yolo
 
 IMAGE = {"height": 100, "width": 200}
@@ -73,16 +71,35 @@ def test_boxes_are_those_of_ultralytics() -> None:
     assert np.allclose(to_image(ours.corners, imgsz=(64, 64), **IMAGE), mapped.numpy(), atol=1e-3)
 
 
-def test_labels_of_boxes_outlines_and_poses_give_corners() -> None:
-    def read(text: str, task: str = "detect") -> list[float]:
-        ((index, corners),) = label_boxes(text, task=task, classes=3, **IMAGE)
-        return [index, *corners]
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # torch and what it imports
+def test_rotated_boxes_are_those_of_ultralytics() -> None:
+    import numpy as np
+    import torch
+    from ultralytics.utils import nms, ops
 
-    assert read("1 0.5 0.5 0.2 0.4\n") == pytest.approx([1, 80, 30, 120, 70])
-    assert read("0 0.1 0.2 0.3 0.2 0.3 0.6 0.1 0.6", "segment") == pytest.approx([0, 20, 20, 60, 60])
-    assert read("0 0.5 0.5 0.2 0.4 0.9 0.9 2", "pose") == pytest.approx([0, 80, 30, 120, 70])
+    from edgebuild.steps._boxes import decode
+    from edgebuild.steps._shapes import rotated_corners
+
+    rng = np.random.default_rng(0)
+    parts = [rng.uniform(10, 54, (2, 300)), rng.uniform(4, 20, (2, 300)), rng.random((2, 300))]
+    output = np.concatenate([*parts, rng.uniform(-0.7, 2.3, (1, 300))]).astype(np.float32)
+    theirs = nms.non_max_suppression(torch.tensor(output[None]), 0.25, 0.5, nc=2, rotated=True)[0]
+    ours = decode(output, classes=2, end2end=False, confidence=0.25, iou=0.5, rotated=True)
+    assert 20 < len(ours.scores) < 280
+    assert np.allclose(ours.scores, theirs[:, 4].numpy())
+    assert ours.classes.tolist() == theirs[:, 5].int().tolist()
+    corners = ops.xywhr2xyxyxyxy(torch.cat([theirs[:, :4], theirs[:, 6:7]], dim=1))
+    assert np.allclose(rotated_corners(ours), corners.numpy(), atol=1e-3)
 
 
-def test_rows_that_are_no_objects_are_left_out() -> None:
-    text = "3 0.5 0.5 0.2 0.4\nbolt 0.5 0.5 0.2 0.4\n0 0.5\n\n0.5 0.5 0.5 0.2 0.4\n"
-    assert label_boxes(text, task="detect", classes=3, **IMAGE) == []
+def test_final_rotated_boxes_come_as_centre_and_size() -> None:
+    import numpy as np
+
+    from edgebuild.steps._boxes import decode
+    from edgebuild.steps._shapes import rotated_corners
+
+    rows = np.array([[50, 50, 20, 10, 0.8, 1, np.pi / 2]], np.float32)
+    found = decode(rows, classes=2, end2end=True, confidence=0.25, iou=0.7, rotated=True)
+    (corners,) = rotated_corners(found)
+    assert sorted(corners.round(3).tolist()) == [[45, 40], [45, 60], [55, 40], [55, 60]]

@@ -76,12 +76,42 @@ def test_boxes_lie_near_the_labels(
 
 
 @pytest.mark.yolo
-def test_tasks_without_boxes_have_no_pictures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("task", "shape"), [("segment", "outline"), ("obb", "outline"), ("pose", "points")])
+def test_objects_have_what_their_task_gives_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, task: str, shape: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_case(tmp_path, task=task)
+    document = run_detections()
+    assert document["task"] == task
+    truth = [one for image in document["images"] for one in image["truth"]]
+    found = [one for image in document["images"] for one in image["detections"]]
+    assert all(one[shape] for one in truth)
+    # Every second mask of the model is empty.
+    assert all(one[shape] for one in found) or task == "segment"
+    assert any(one[shape] for one in found)
+    for one in (*truth, *found):
+        left, top, right, bottom = one["box"]
+        for x, y in one[shape]:
+            # A pixel of the input is 2.5 of the image, and an outline follows whole ones.
+            assert left - 3 <= x <= right + 3
+            assert top - 3 <= y <= bottom + 3
+
+
+@pytest.mark.yolo
+def test_a_classified_image_has_its_likely_classes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     write_case(tmp_path, task="classify")
     document = run_detections()
-    assert document["images"] == []
-    assert "classify" in document["note"]
+    assert len(document["images"]) == 3
+    # One of each class first, as its folder says.
+    assert [image["truth"] for image in document["images"]] == [[{"class": name}] for name in NAMES]
+    for image in document["images"]:
+        assert image["file"].startswith(image["truth"][0]["class"])
+        scores = [one["score"] for one in image["detections"]]
+        assert len(scores) == 3
+        assert scores == sorted(scores, reverse=True)
+        assert "box" not in image["detections"][0]
 
 
 @pytest.mark.yolo

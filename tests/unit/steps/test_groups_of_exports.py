@@ -34,7 +34,7 @@ EVERY = tuple(
 )
 
 _EXPORT = """
-import hashlib, json, logging, shutil, sys, torch
+import hashlib, json, logging, os, shutil, sys, torch
 from copy import deepcopy
 from ultralytics import YOLO
 from ultralytics.nn.modules.block import AAttn, Attention
@@ -91,8 +91,9 @@ for name in sys.argv[1:]:
     facts = truth(model, end2end)
     written = model.export(format="onnx", imgsz=64, opset=17, dynamic="+dynamic" in name, simplify=False,
                            device="cpu", verbose=False, **more)
-    shutil.move(written, f"{name}.onnx")
-    with open(f"{name}.json", "w") as stream:
+    os.makedirs("done", exist_ok=True)  # the next export of this model writes to the same name
+    shutil.move(written, f"done/{name}.onnx")
+    with open(f"done/{name}.json", "w") as stream:
         json.dump(facts, stream)
 """
 
@@ -108,7 +109,7 @@ def exports(
         folder = tmp_path_factory.mktemp("exports")
         done = run_python(folder, "-c", _EXPORT, *names)
         assert done.returncode == 0, done.stderr
-        return folder
+        return folder / "done"
 
     return export
 
