@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -36,7 +37,27 @@ GRAPH: dict[str, Any] = {
     "float_modules": ["model.23.cv2.0.2", "model.23.cv3.0.2"],
     "quantized_nodes": ["/model.0/conv/Conv"],
     "quantized_layers": ["/model.0/conv/Conv"],
-    "graph": {"inputs": [], "outputs": [], "groups": {}, "nodes": []},
+    "graph": {
+        "inputs": [],
+        "outputs": [],
+        "groups": {},
+        "nodes": [
+            {
+                "name": name,
+                "type": "Conv",
+                "inputs": [],
+                "outputs": [f"{name}_output_0"],
+                "float": name.startswith("/model.23"),
+                "layer": True,
+                "module": "",
+            }
+            for name in (
+                "/model.0/conv/Conv",
+                "/model.23/cv2.0/cv2.0.2/Conv",
+                "/model.23/cv3.0/cv3.0.2/Conv",
+            )
+        ],
+    },
 }
 """What a file that depends on a graph sees, of a model whose last layers stay in float."""
 
@@ -176,14 +197,17 @@ class VendorBench:
         return self.run([*(wrong.get(word, word) for word in made.argv), *words], mode)
 
     def run(self, argv: list[str], mode: str = "ok") -> subprocess.CompletedProcess[str]:
-        """Run a command against the fakes."""
+        """Run a command against the fakes; ``python`` is the interpreter that runs this."""
         settings = self.root / "fakes" / "bin" / "fake.json"
         told = json.loads(settings.read_text(encoding="utf-8"))
-        settings.write_text(json.dumps(told | {argv[0]: mode}), encoding="utf-8")
+        fakes = self.root / "fakes" / "bin"
+        modes = {word: mode for word in argv if (fakes / word).is_file()}
+        settings.write_text(json.dumps(told | modes), encoding="utf-8")
+        program = sys.executable if argv[0] == "python" else str(fakes / argv[0])
         return subprocess.run(
-            [str(self.root / "fakes" / "bin" / argv[0]), *argv[1:]],
+            [program, *argv[1:]],
             cwd=self.root,
-            env={"PATH": "/usr/bin:/bin"},
+            env={"PATH": f"{fakes}:/usr/bin:/bin"},
             capture_output=True,
             text=True,
             check=False,
