@@ -110,20 +110,17 @@ def install_command(name: str) -> str:
 def _python(toolchain: Toolchain, environ: Mapping[str, str], root: Path) -> Surroundings:
     needs = toolchain.environment
     base = Surroundings(toolchain=toolchain.name, kind="python", get=install_command(toolchain.name))
-    python = environment_store.choose_python(needs.python, environ)
-    if python is None:
+    pythons = environment_store.pythons(needs.python, environ)
+    if not pythons:
         problem = f"{toolchain.name} needs a Python {needs.python}, and none is on PATH"
         return _failed(base, problem, get=f"install one, then {base.get}")
-    folder = environment_store.home(root) / needs.digest(python.version)
-    files = (str(folder), str(folder / environment_store.MARKER))
-    found = environment_store.read(folder)
+    found = environment_store.find(needs, root, environ)
     if found is None:
-        return _failed(
-            base,
-            f"the Python environment of {toolchain.name} is not installed",
-            how=(f"looked for {folder}",),
-            files=files,
-        )
+        wanted = [str(environment_store.home(root) / needs.digest(one.version)) for one in pythons]
+        problem = f"the Python environment of {toolchain.name} is not installed"
+        return _failed(base, problem, how=(f"looked for {wanted[0]}",), files=tuple(wanted))
+    folder = found.folder
+    files = (str(folder), str(folder / environment_store.MARKER))
     bin_folder = str(folder / "bin")
     return Surroundings(
         toolchain=toolchain.name,

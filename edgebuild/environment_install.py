@@ -7,14 +7,16 @@ import datetime as dt
 import json
 import os
 import re
+import sys
 import time
 from dataclasses import dataclass, replace
+from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 from edgebuild.amounts import counted
-from edgebuild.environment_store import MARKER, Installed, choose_python, home, read
+from edgebuild.environment_store import MARKER, Installed, home, pythons, read
 from edgebuild.errors import StoreError, ToolchainMissingError
-from edgebuild.execute import StartError, execute
+from edgebuild.execute import StartError, capture, execute
 from edgebuild.lock import held
 from edgebuild.log import log_tail
 from edgebuild.orphans import kill_inside
@@ -72,7 +74,7 @@ def install(
         ToolchainMissingError: No suitable Python is here, or pip failed; nothing usable is left.
         StoreError: The cache cannot be written.
     """
-    python = choose_python(order.environment.python, environ)
+    python = _working_python(order, environ)
     if python is None:
         raise ToolchainMissingError(
             f"{order.toolchain} needs a Python {order.environment.python}, and none is on PATH",
@@ -113,6 +115,17 @@ def remove(found: Installed, toolchain: str) -> bool:
         raise StoreError(f"{found.folder}: cannot be removed: {error.strerror}") from error
 
 
+def _working_python(order: Order, environ: Mapping[str, str]) -> Interpreter | None:
+    """Return the first Python that fits and can be started: a version manager's placeholder cannot."""
+    for one in pythons(order.environment.python, environ):
+        if one.executable == sys.executable:
+            return one
+        with contextlib.suppress(StartError, TimeoutError):
+            if capture([one.executable, "-I", "-c", "import venv"], env=environ, timeout=60).exit_code == 0:
+                return one
+    return None
+
+
 def _make(
     order: Order,
     python: Interpreter,
@@ -150,12 +163,16 @@ def _make(
 def _calls(environment: Environment, python: Interpreter, folder: Path) -> Iterator[tuple[str, list[str]]]:
     """Yield what is done, in words and as a command; a command is made when the one before it has ended."""
     # Scripts name their interpreter by its full path, so an environment is made where it stays.
-    yield f"Python {python.version}", [python.executable, "-I", "-m", "venv", str(folder)]
+    # Our own pip serves them all, so that none needs one; where we have none, each gets its own.
+    own = find_spec("pip") is not None
+    bare = ["--without-pip"] if own else []
+    yield f"Python {python.version}", [python.executable, "-I", "-m", "venv", *bare, str(folder)]
+    target = str(folder / "bin" / "python")
+    call = [sys.executable, "-I", "-m", "pip", "--python", target] if own else [target, "-I", "-m", "pip"]
     for index, group in enumerate(environment.requirements):
         file = folder / f"requirements-{index}.txt"
         file.write_text("".join(f"{line}\n" for line in group.lines), encoding="utf-8")
-        pip = [str(folder / "bin" / "python"), "-I", "-m", "pip", "install", "--no-input"]
-        pip += ["--disable-pip-version-check", "--progress-bar", "off"]
+        pip = [*call, "install", "--no-input", "--disable-pip-version-check", "--progress-bar", "off"]
         pip += ["--no-deps"] if group.no_deps else []
         alone = ", without what they depend on" if group.no_deps else ""
         yield f"{counted(len(group.lines), 'requirement')}{alone}", [*pip, "--requirement", str(file)]

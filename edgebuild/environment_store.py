@@ -81,24 +81,25 @@ def home(root: Path) -> Path:
     return root / "environments"
 
 
-def choose_python(supported: str, environ: Mapping[str, str]) -> Interpreter | None:
-    """Return a Python within a range: the one that runs edgebuild, else the newest on PATH, else None."""
+def pythons(supported: str, environ: Mapping[str, str]) -> tuple[Interpreter, ...]:
+    """Return every Python within a range: the one that runs edgebuild, then those on PATH, newest first.
+
+    They are known by their names; a version manager's placeholder may be among them.
+    """
     ours = f"{sys.version_info[0]}.{sys.version_info[1]}"
-    if in_range(ours, supported):
-        return Interpreter(executable=sys.executable, version=ours)
-    for minor in range(20, 5, -1):
-        version = f"3.{minor}"
-        if in_range(version, supported):
-            found = shutil.which(f"python{version}", path=environ.get("PATH", ""))
-            if found:
-                return Interpreter(executable=found, version=version)
-    return None
+    found = {ours: sys.executable}
+    for version in (f"3.{minor}" for minor in range(20, 7, -1)):
+        path = shutil.which(f"python{version}", path=environ.get("PATH", ""))
+        if path:
+            found.setdefault(version, path)
+    usable = [(version, path) for version, path in found.items() if in_range(version, supported)]
+    return tuple(Interpreter(executable=path, version=version) for version, path in usable)
 
 
 def find(environment: Environment, root: Path, environ: Mapping[str, str]) -> Installed | None:
     """Return the installed environment that some requirements ask for, or None."""
-    python = choose_python(environment.python, environ)
-    return read(home(root) / environment.digest(python.version)) if python else None
+    folders = [home(root) / environment.digest(one.version) for one in pythons(environment.python, environ)]
+    return next((found for found in map(read, folders) if found), None)
 
 
 def read(folder: Path) -> Installed | None:
