@@ -10,6 +10,7 @@ import os
 import sys
 
 from edgebuild import __version__
+from edgebuild.cli_calibrate import add_calibrate
 from edgebuild.cli_parts import Verbs, add_verb, formatter, number
 
 TYPE_CHECKING = False  # what type checkers take for true: importing typing costs more than this module
@@ -79,7 +80,7 @@ def _parser(words: Sequence[str] | None = None) -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"edgebuild {__version__}")
     verbs = parser.add_subparsers(metavar="VERB", required=True)
-    for add in (_run, _plan, _check, _commands, _explain, _report, _verify):
+    for add in (_run, _plan, _check, add_calibrate, _commands, _explain, _report, _verify):
         add(verbs)
     _cache(verbs, whole=words is None or words[:1] == ["cache"])
     _toolchain(verbs, whole=words is None or words[:1] == ["toolchain"])

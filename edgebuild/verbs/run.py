@@ -82,7 +82,7 @@ def run(options: RunOptions) -> int:
     ended: list[Ended] = []
     watched: list[Watched | None] = []
     code = 0
-    with _signals() as received:
+    with signals() as received:
         for path in options.manifests:
             one, seen, code = _one(path, options, received, code)
             ended += [one] if one else []
@@ -223,7 +223,7 @@ def _nothing_to_do(result: RunResult, options: RunOptions) -> bool:
 
 
 @contextlib.contextmanager
-def _signals() -> Iterator[list[int]]:
+def signals() -> Iterator[list[int]]:
     """On the first signal end every process politely, on the second at once; finished results are kept."""
     received: list[int] = []
 
