@@ -30,7 +30,7 @@ def add_calibrate(verbs: Verbs[argparse.ArgumentParser]) -> None:
 
 
 def counts(text: str) -> tuple[int, ...]:
-    """Return the numbers of a list such as ``16,64,200``, ascending, without repeats.
+    """Return the numbers of a list such as ``16,64,200``, from the least, each one time.
 
     Raises:
         argparse.ArgumentTypeError: One is none.
