@@ -45,8 +45,14 @@ METRICS: dict[str, MetricKind] = {
     "map50_95_mask": MetricKind(
         unit="", better="higher", source="validate", tasks=("segment",), text="mask mAP at IoU 0.50:0.95"
     ),
+    "map50_mask": MetricKind(
+        unit="", better="higher", source="validate", tasks=("segment",), text="mask mAP at IoU 0.50"
+    ),
     "map50_95_pose": MetricKind(
         unit="", better="higher", source="validate", tasks=("pose",), text="keypoint mAP at OKS 0.50:0.95"
+    ),
+    "map50_pose": MetricKind(
+        unit="", better="higher", source="validate", tasks=("pose",), text="keypoint mAP at OKS 0.50"
     ),
     "top1": MetricKind(
         unit="", better="higher", source="validate", tasks=("classify",), text="top-1 accuracy"
@@ -67,7 +73,7 @@ METRICS: dict[str, MetricKind] = {
     "size_mb": MetricKind(unit="MB", better="lower", source="artifact", text="size of the artifact"),
 }
 
-PER_CLASS = ("map50_95", "map50", "precision", "recall")
+PER_CLASS = tuple(name for name, kind in METRICS.items() if kind.tasks and "classify" not in kind.tasks)
 """Metrics that also exist per class, spelled ``map50_95/<class>``."""
 
 

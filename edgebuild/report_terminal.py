@@ -82,7 +82,7 @@ def _gates(target: TargetResult) -> Any:
 
 def _metrics(target: TargetResult, accuracy: str) -> str:
     lines = []
-    for name in (accuracy, "latency_ms_p50", "size_mb"):
+    for name in dict.fromkeys((accuracy, "map50_95", "latency_ms_p50", "size_mb")):
         if metric := named(target.metrics, name):
             said = f"{metric_title(name)} {with_unit(name, metric.value)}"
             # The size is the file's own; where it was measured says nothing.

@@ -45,11 +45,16 @@ EVIDENCE = {
     "device": "measured on the device",
 }
 
+ACCURACIES = ("map50_95_mask", "map50_95_pose", "map50_95", "top1")
+"""What a task is judged by first: of those measured, the first."""
+
 SHORT = {
     "map50_95": "mAP 50-95",
     "map50": "mAP 50",
     "map50_95_mask": "mask mAP",
+    "map50_mask": "mask mAP 50",
     "map50_95_pose": "pose mAP",
+    "map50_pose": "pose mAP 50",
     "latency_ms_p50": "latency p50",
     "latency_ms_p90": "latency p90",
     "latency_ms_p99": "latency p99",
@@ -177,10 +182,10 @@ def named(metrics: Sequence[Metric], name: str) -> Metric | None:
 
 
 def accuracy_name(run: RunResult) -> str:
-    """Return the accuracy that charts show: mAP, or top-1 where the task has no boxes."""
+    """Return the accuracy that charts show: mAP, of masks or keypoints where there are, or top-1."""
     rows = [*run.baseline, *(metric for target in run.targets for metric in target.metrics)]
     names = {metric.name for metric in rows}
-    return next((name for name in ("map50_95", "top1") if name in names), "map50_95")
+    return next((name for name in ACCURACIES if name in names), "map50_95")
 
 
 def reason(target: TargetResult) -> str:

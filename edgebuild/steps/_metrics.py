@@ -1,4 +1,4 @@
-"""Ultralytics' metrics under our names: ``map50_95``, ``map50_95/<class>``, ``map50_95_mask``, ``top1``."""
+"""Ultralytics' metrics under our names: ``map50_95``, ``map50/<class>``, ``map50_95_mask``, ``top1``."""
 
 from __future__ import annotations
 
@@ -48,9 +48,13 @@ def _box_metrics(found: Any, suffix: str, names: Sequence[str]) -> list[dict[str
         _metric(f"precision{suffix}", found.mp),
         _metric(f"recall{suffix}", found.mr),
     ]
+    values = {"map50_95": found.ap, "map50": found.ap50, "precision": found.p, "recall": found.r}
     # Ultralytics lists only classes that are labelled at least once; the others have no figure.
-    per_class = zip(found.ap_class_index, found.ap, strict=True)
-    return metrics + [_metric(f"map50_95{suffix}/{names[int(index)]}", value) for index, value in per_class]
+    return metrics + [
+        _metric(f"{name}{suffix}/{names[int(index)]}", value)
+        for name, of_classes in values.items()
+        for index, value in zip(found.ap_class_index, of_classes, strict=True)
+    ]
 
 
 def _metric(name: str, value: Any) -> dict[str, Any]:

@@ -52,7 +52,9 @@ for case in json.loads(sys.argv[1]):
         plots=False, workers=0, device="cpu", project=str(root / case / "runs"), verbose=False)
     theirs = dict(found.results_dict)
     if info["task"] != "classify":
-        theirs |= {f"class/{index}": float(ap) for index, ap in zip(found.box.ap_class_index, found.box.maps)}
+        for place, index in enumerate(found.box.ap_class_index):
+            precision, recall, ap50, ap = found.box.class_result(place)
+            theirs |= {f"class/{index}": ap, f"class50/{index}": ap50, f"recall/{index}": recall}
     Path("theirs.json").write_text(json.dumps({key: float(value) for key, value in theirs.items()}))
 """
 
@@ -62,6 +64,7 @@ THEIR_NAMES = {
     "metrics/mAP50(M)": "map50_mask", "metrics/mAP50-95(P)": "map50_95_pose",
     "metrics/mAP50(P)": "map50_pose",
     "metrics/accuracy_top1": "top1", "metrics/accuracy_top5": "top5",
+    "class50/0": "map50/bolt", "class50/2": "map50/washer", "recall/1": "recall/nut",
     "class/0": "map50_95/bolt", "class/1": "map50_95/nut", "class/2": "map50_95/washer",
 }  # fmt: skip
 
