@@ -72,8 +72,12 @@ def _limit(node: Node, kind: str) -> float | None:
 def _metric_problems(metric: str, node: Node, path: str, scope: Scope) -> Iterator[Problem]:
     name, slash, class_name = metric.partition("/")
     kind = METRICS.get(name)
-    if kind is None:
-        usable = [known for known, kind in METRICS.items() if not kind.tasks or scope.task in kind.tasks]
+    if kind is None or kind.source == "log":
+        usable = [
+            known
+            for known, kind in METRICS.items()
+            if kind.source != "log" and (not kind.tasks or scope.task in kind.tasks)
+        ]
         hint = did_you_mean(name, usable, otherwise=f"metrics: {listed(usable, most=20)}")
         yield node.problem(path, f"there is no metric {name!r}", hint=hint, at=node.key)
     elif kind.tasks and scope.task not in kind.tasks:

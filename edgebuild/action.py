@@ -11,11 +11,33 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Literal, NewType
 
+from edgebuild.action_input import ActionInput, FileInput, FindingsInput, Input, TreeInput
 from edgebuild.digest import Digest, digest_document, digest_text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from pathlib import Path
+
+__all__ = [
+    "KEY_SCHEMA",
+    "Action",
+    "ActionInput",
+    "ActionKey",
+    "ActionResult",
+    "Artifact",
+    "Evidence",
+    "FileInput",
+    "Finding",
+    "FindingsInput",
+    "Input",
+    "LogRule",
+    "Outcome",
+    "Output",
+    "Reason",
+    "Success",
+    "TreeInput",
+    "action_key",
+    "key_document",
+]
 
 ActionKey = NewType("ActionKey", str)
 """64 hexadecimal digits: the SHA-256 of everything that can change the action's output bytes."""
@@ -25,56 +47,6 @@ KEY_SCHEMA = 1
 
 Evidence = Literal["host", "emulator", "proxy", "device"]
 """Where a metric was measured (design: host = the artifact itself, run here; proxy = another stands in)."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class FileInput:
-    """A file of the user's.
-
-    Attributes:
-        role: What the action calls it; it appears as ``in/<role>/<name>``.
-        path: Where it is, absolute. Not part of the action's identity.
-        name: File name inside ``in/<role>/``.
-    """
-
-    role: str
-    name: str
-    path: Path = field(compare=False)
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class TreeInput:
-    """Many files of the user's, such as one split of a dataset; they appear below ``in/<role>/``.
-
-    Attributes:
-        role: What the action calls the tree.
-        root: Directory that the relative paths start from, absolute. Not part of the identity.
-        files: Relative POSIX paths, sorted.
-    """
-
-    role: str
-    files: tuple[str, ...]
-    root: Path = field(compare=False)
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class ActionInput:
-    """One output of another action; it appears as ``in/<role>/<name>``.
-
-    Attributes:
-        role: What the consuming action calls it.
-        action: Id of the action that makes it.
-        output: Role of the output there.
-        name: File or directory name inside ``in/<role>/``; empty: the tree itself is ``in/<role>``.
-    """
-
-    role: str
-    action: str
-    output: str
-    name: str = ""
-
-
-Input = FileInput | TreeInput | ActionInput
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -183,8 +155,10 @@ class Action:
 
     @property
     def needs(self) -> tuple[str, ...]:
-        """Ids of the actions whose outputs this one reads, each once, in order."""
-        return tuple(dict.fromkeys(i.action for i in self.inputs if isinstance(i, ActionInput)))
+        """Ids of the actions whose outputs or findings this one reads, each once, in order."""
+        named = [i.action for i in self.inputs if isinstance(i, ActionInput)]
+        heard = [name for i in self.inputs if isinstance(i, FindingsInput) for name in i.actions]
+        return tuple(dict.fromkeys([*named, *heard]))
 
     def output(self, role: str) -> Output:
         """Return the output with this role.

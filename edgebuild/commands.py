@@ -9,7 +9,7 @@ from functools import lru_cache
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
-from edgebuild.action import ActionInput, FileInput, TreeInput
+from edgebuild.action import ActionInput, FileInput, FindingsInput, TreeInput
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -37,7 +37,8 @@ def script(plan: Plan, actions: Iterable[Action]) -> str:
 
 def assumed(plan: Plan, action: Action) -> list[str]:
     """Return in words the versions of tools that the action takes for granted because they are not here."""
-    toolchains = {plan.target(name).toolchain.name: plan.target(name).versions for name in action.targets}
+    targets = [target for target in plan.targets if target.name in action.targets]
+    toolchains = {target.toolchain.name: target.versions for target in targets}
     return [
         f"{name}/{chosen.tool} is not here: this is for version {chosen.text}"
         for name, versions in toolchains.items()
@@ -59,6 +60,11 @@ def _block(plan: Plan, action: Action) -> str:
         # A vendor's file may name paths; ours are documents, and describe what runs in scratch.
         shown = text if action.argv[0] == "python" else _replace(text, places)
         lines += [f"cat > {shlex.quote(place)} <<'EDGEBUILD_EOF'", shown.rstrip("\n"), "EDGEBUILD_EOF"]
+    for item in action.inputs:
+        if isinstance(item, FindingsInput):
+            lines.append(
+                f"echo '[]' > {shlex.quote(_place(plan, action, item))}  # logs: known in a run only"
+            )
     prefix = [f"{name}={shlex.quote(value)}" for name, value in action.env]
     lines.append(" ".join([*prefix, shlex.join(pasted(plan, action))]))
     return "\n".join(lines) + "\n"
@@ -69,13 +75,15 @@ def _places(plan: Plan, action: Action) -> Mapping[str, str]:
     places = {"out": folder(plan, action.id), "aux": f"{folder(plan, action.id)}/aux"}
     for item in action.inputs:
         name = "" if isinstance(item, TreeInput) else item.name
-        places[f"in/{item.role}/{name}".rstrip("/")] = _place(plan, item)
+        places[f"in/{item.role}/{name}".rstrip("/")] = _place(plan, action, item)
     return places
 
 
-def _place(plan: Plan, item: Input) -> str:
+def _place(plan: Plan, action: Action, item: Input) -> str:
     if isinstance(item, ActionInput):
         return f"{folder(plan, item.action)}/{plan.action(item.action).output(item.output).path}"
+    if isinstance(item, FindingsInput):
+        return f"{folder(plan, action.id)}/{item.name}"
     if isinstance(item, FileInput):
         return _relative(plan, item.path)
     # The deepest folder with all the images: labels are found from there by the usual rule.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
-from edgebuild.action import ActionInput, ActionResult, Outcome, Reason
+from edgebuild.action import ActionInput, ActionResult, FindingsInput, Outcome, Reason
 from edgebuild.errors import StepError
 from edgebuild.perform import explain, find_result, prepare
 from edgebuild.why import reasons
@@ -85,6 +85,8 @@ def _anyway(action: Action, results: Mapping[str, ActionResult], context: Contex
     if record is None:
         return ()
     pending = {i.role for i in action.inputs if isinstance(i, ActionInput) and i.action not in results}
+    heard = [i for i in action.inputs if isinstance(i, FindingsInput)]
+    pending |= {i.role for i in heard if not set(i.actions) <= results.keys()}
     known = tuple(item for item in action.inputs if item.role not in pending)
     try:
         prepared = prepare(replace(action, inputs=known), results, context)

@@ -21,14 +21,15 @@ class MetricKind:
     Attributes:
         unit: Unit of the value; empty for a ratio in 0..1.
         better: Which direction is better.
-        source: The step that measures it: ``validate``, ``benchmark`` or ``artifact`` (its bytes).
+        source: The step that measures it: ``validate``, ``benchmark``, ``artifact`` (its bytes) or
+            ``log`` (what tools said; not for ``acceptance``).
         tasks: Tasks it exists for; empty: all.
         text: One line for people.
     """
 
     unit: str
     better: Literal["higher", "lower"]
-    source: Literal["validate", "benchmark", "artifact"]
+    source: Literal["validate", "benchmark", "artifact", "log"]
     tasks: tuple[str, ...] = ()
     text: str
 
@@ -71,6 +72,7 @@ METRICS: dict[str, MetricKind] = {
     "throughput": MetricKind(unit="images/s", better="higher", source="benchmark", text="images per second"),
     "peak_memory_mb": MetricKind(unit="MB", better="lower", source="benchmark", text="peak resident memory"),
     "size_mb": MetricKind(unit="MB", better="lower", source="artifact", text="size of the artifact"),
+    "findings": MetricKind(unit="times", better="lower", source="log", text="a finding that must not be"),
 }
 
 PER_CLASS = tuple(name for name, kind in METRICS.items() if kind.tasks and "classify" not in kind.tasks)
@@ -161,6 +163,17 @@ def judge(gate: Gate, metrics: Mapping[str, Metric], baseline: Mapping[str, Metr
         baseline=reference.value if reference and gate.relative else None,
         text=text,
     )
+
+
+def judge_finding(name: str, message: str) -> Verdict:
+    """Return the verdict of a finding that a manifest does not allow.
+
+    Args:
+        name: The finding's id.
+        message: Who said what, such as ``npu/compile: X falls back to CPU``.
+    """
+    gate = Gate(metric=f"findings/{name}", kind="max", limit=0.0)
+    return Verdict(gate=gate, status="missed", value=1.0, text=message)
 
 
 def judge_all(

@@ -232,3 +232,4 @@ def _devices(root: Node) -> dict[str, Device]:
     devices = root.get("devices")
     found = devices.entries if devices else {}
     return {name: Device(name=name, **with_defaults("device", node)) for name, node in found.items()}
+        findings=tuple(values.get("findings", {}).items()),

@@ -185,6 +185,8 @@ class Target:
     gates: tuple[Gate, ...]
     ship: bool
     timeout: float | None
+        findings: (id, ``error``, ``warning``, ``note`` or ``ignore``) of what tools may say; an error
+            rejects the target.
     tags: tuple[str, ...]
     optional: bool
 
@@ -202,6 +204,7 @@ class Device:
 class Package:
     """What the packages are called."""
 
+    findings: tuple[tuple[str, str], ...] = ()
     version: str
 
 

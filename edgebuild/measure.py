@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from edgebuild.action import Action, FileInput, Input, Output
+from edgebuild.action import Action, FileInput, FindingsInput, Input, Output
 from edgebuild.digest import canonical_json
 from edgebuild.own_step import Ref, dataset_file, imgsz_arguments, own_step, validation_input
 
@@ -139,20 +139,24 @@ def benchmark(target: Target, action_id: str, subject: Subject, batch: int) -> A
     )
 
 
-def verdict(target: Target, artifact: Ref, measured: dict[str, Ref]) -> Action:
+def verdict(target: Target, artifact: Ref, measured: dict[str, Ref], heard: tuple[str, ...] = ()) -> Action:
     """Return the judgement of a target's gates.
 
     Args:
         target: Whose gates.
         artifact: What is judged (its size is a metric).
         measured: Step argument -> result: ``metrics``, ``benchmark``, ``baseline``, ``baseline-benchmark``.
+        heard: Ids of everything it was made by, whose findings may reject it.
     """
+    ids = tuple(name for name, level in target.findings if level == "error")
+    said = (FindingsInput(role="findings", name="findings.json", actions=heard, ids=ids),) if ids else ()
     gates = [
         {"metric": g.metric, "kind": g.kind, "limit": g.limit, "evidence": g.evidence} for g in target.gates
     ]
     arguments = ["--gates", "aux/gates.json"]
     for name, ref in measured.items():
         arguments += [f"--{name}", ref.path(name)]
+    arguments += ["--findings", "in/findings/findings.json"] if said else []
     arguments += ["--artifact", artifact.path("artifact"), "--output", "out/verdict.json"]
     return own_step(
         f"{target.name}/verdict",
@@ -160,10 +164,15 @@ def verdict(target: Target, artifact: Ref, measured: dict[str, Ref]) -> Action:
         "verdict",
         arguments,
         target=target.name,
-        inputs=(*(ref.to(name) for name, ref in measured.items()), artifact.to("artifact")),
+        inputs=(*(ref.to(name) for name, ref in measured.items()), artifact.to("artifact"), *said),
         outputs=(Output(role="verdict", path="verdict.json"),),
         files=(("gates.json", canonical_json(gates)),),
-        origin=(("gates.json", f"targets.{target.name}.acceptance"), ("gates.json", "acceptance")),
+        origin=(
+            ("gates.json", f"targets.{target.name}.acceptance"),
+            ("gates.json", "acceptance"),
+            ("--findings", f"targets.{target.name}.findings"),
+            ("--findings", "findings"),
+        ),
     )
 
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from edgebuild.node import Node
 
-INHERITED = ("quantize", "benchmark", "acceptance")
+INHERITED = ("quantize", "benchmark", "acceptance", "findings")
 """Top-level sections that are the defaults of every target."""
 
 

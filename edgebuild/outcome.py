@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from edgebuild.action import Outcome
 from edgebuild.commands import pasted
+from edgebuild.finding_levels import levelled, worst_levels
 from edgebuild.gates import Gate, Metric, Verdict
 from edgebuild.own_step import Ref
 from edgebuild.results import ActionView, RunResult, Status, TargetResult
@@ -15,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
     from pathlib import Path
 
-    from edgebuild.action import ActionResult, Artifact
+    from edgebuild.action import Action, ActionResult, Artifact
     from edgebuild.context import Context
     from edgebuild.memo import Memo
     from edgebuild.plan import Plan, TargetPlan
@@ -101,7 +103,7 @@ def run_result(  # noqa: PLR0913 - a run has this many sides
                 targets=action.targets,
                 needs=action.needs,
                 command=pasted(plan, action),
-                result=results.get(action.id),
+                result=_levelled(plan, action, results.get(action.id)),
             )
             for action in plan.actions
         ),
@@ -110,6 +112,18 @@ def run_result(  # noqa: PLR0913 - a run has this many sides
         baseline_detections=_blob(results, plan.baseline_detections, "detections", context),
         protocol=_protocol(plan),
     )
+
+
+def _levelled(plan: Plan, action: Action, result: ActionResult | None) -> ActionResult | None:
+    """Return a result with its findings as the action's targets take them."""
+    if result is None or not result.findings:
+        return result
+    levels = worst_levels(_levels(plan, name) for name in action.targets)
+    return replace(result, findings=levelled(result.findings, levels))
+
+
+def _levels(plan: Plan, target: str) -> dict[str, str]:
+    return next((dict(one.findings) for one in plan.manifest.targets if one.name == target), {})
 
 
 def current(artifact: Artifact, place: Path, memo: Memo) -> bool:
@@ -180,7 +194,7 @@ def _target(
         status=status,
         metrics=tuple(_metric(row) for row in document.get("metrics", ())),
         verdicts=tuple(_verdict(row) for row in document.get("verdicts", ())),
-        findings=tuple(dict.fromkeys(findings)),
+        findings=levelled(dict.fromkeys(findings), _levels(plan, target.name)),
         message=broken.message if broken else "",
         package=_relative(placed.get("package"), workspace),
         artifact=_relative(placed.get("artifact"), workspace),

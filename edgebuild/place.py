@@ -7,8 +7,8 @@ import shutil
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from edgebuild.action import ActionInput, FileInput, TreeInput
-from edgebuild.digest import Digest, digest_tree
+from edgebuild.action import ActionInput, FileInput, FindingsInput, TreeInput
+from edgebuild.digest import Digest, canonical_json, digest_text, digest_tree
 from edgebuild.errors import StepError
 from edgebuild.store import make_folder
 
@@ -50,6 +50,8 @@ def read_inputs(action: Action, upstream: Mapping[str, ActionResult], memo: Memo
     for item in action.inputs:
         if isinstance(item, ActionInput):
             digests[item.role] = upstream[item.action].artifact(item.output).digest
+        elif isinstance(item, FindingsInput):
+            digests[item.role] = digest_text(findings_text(item, upstream))
         elif isinstance(item, FileInput):
             digests[item.role] = _digest(item.path, action, memo)
         else:
@@ -89,6 +91,9 @@ def place_inputs(
         if isinstance(item, ActionInput):
             artifact = upstream[item.action].artifact(item.output)
             store.materialise(artifact, folder / item.name if item.name else folder, link=link)
+        elif isinstance(item, FindingsInput):
+            make_folder(folder)
+            (folder / item.name).write_text(findings_text(item, upstream), encoding="utf-8")
         else:
             for source, place in _files(item, folder):
                 make_folder(place.parent)
@@ -102,6 +107,17 @@ def place_inputs(
         place.write_text(text, encoding="utf-8", errors="surrogateescape")
     for output in action.outputs:
         make_folder((scratch / "out" / output.path).parent)
+
+
+def findings_text(item: FindingsInput, upstream: Mapping[str, ActionResult]) -> str:
+    """Return the findings of the actions that matter, as a JSON document."""
+    rows = [
+        {"action": name, "id": found.id, "message": found.message}
+        for name in item.actions
+        for found in upstream[name].findings
+        if found.id in item.ids
+    ]
+    return canonical_json(rows)
 
 
 def _files(item: Input, folder: Path) -> Iterator[tuple[Path, Path]]:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from edgebuild import measure
 from edgebuild.errors import ManifestError
+from edgebuild.finding_levels import finding_problems
 from edgebuild.fit import chosen_head, chosen_recipe, target_problems
 from edgebuild.gates import METRICS
 from edgebuild.measure import Subject
@@ -125,7 +126,7 @@ def make_plan(
         ManifestError: Targets ask for what their toolchain does not have; all problems at once.
     """
     draft = _Draft(manifest, cpu, versions or {})
-    problems: list[Problem] = []
+    problems: list[Problem] = [*finding_problems(manifest, toolchains)]
     for target in manifest.targets:
         found = list(target_problems(manifest, target, toolchains[target.toolchain], versions or {}))
         problems += found
@@ -171,7 +172,9 @@ class _Draft:
             source.add_step(made)
         artifact = source.get(recipe.artifact)
         measured = self._measure(target, toolchain, recipe, source)
-        verdict = self.add(measure.verdict(target, artifact, measured["verdict"]))
+        made_by = [artifact.action, *(ref.action for ref in measured["verdict"].values())]
+        heard = self._closure(made_by) if target.findings else ()
+        verdict = self.add(measure.verdict(target, artifact, measured["verdict"], heard))
         package = ""
         if target.ship:
             more = package_files(self._manifest, target, toolchain, recipe, artifact, versions)

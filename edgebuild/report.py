@@ -4,29 +4,32 @@ from __future__ import annotations
 
 import json
 import math
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edgebuild.action import Outcome
 from edgebuild.report_findings import findings
 from edgebuild.report_html import render_html
 from edgebuild.report_markdown import render_markdown
+from edgebuild.report_sarif import sarif_document
 from edgebuild.report_words import overall
 from edgebuild.results import count, finding_row, metric_row, run_document
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import Mapping
 
     from edgebuild.results import RunResult
 
 SCHEMA = 1
 
 
-def write_report(run: RunResult, folder: Path) -> tuple[Path, ...]:
-    """Write ``report.html``, ``report.json`` and ``report.md``, each complete or not at all.
+def write_report(run: RunResult, folder: Path, lines: Mapping[str, int] | None = None) -> tuple[Path, ...]:
+    """Write ``report.html``, ``report.json``, ``report.md`` and ``findings.sarif``, each complete or not.
 
     Args:
         run: The run; a failed or rejected one has a report like any other.
         folder: Where to write; it is made.
+        lines: Line of each target in the manifest, where it is known.
 
     Returns:
         The paths, HTML first.
@@ -40,6 +43,7 @@ def write_report(run: RunResult, folder: Path) -> tuple[Path, ...]:
         "report.html": render_html(run),
         "report.json": document + "\n",
         "report.md": render_markdown(run),
+        "findings.sarif": json.dumps(sarif_document(run, lines or {}, Path.cwd()), indent=2) + "\n",
     }
     return tuple(_replace(folder / name, text) for name, text in texts.items())
 

@@ -61,6 +61,7 @@ SHORT = {
     "latency_ms_mean": "latency mean",
     "peak_memory_mb": "peak memory",
     "size_mb": "size",
+    "findings": "finding",
     "top1": "top-1",
     "top5": "top-5",
 }
@@ -121,6 +122,8 @@ def with_unit(name: str, value: float, unit: str = "") -> str:
 
 def limit(gate: Gate) -> str:
     """Return what a gate demands, such as ``≥ 0.45`` or ``drop ≤ 0.02``."""
+    if gate.metric.startswith("findings/"):
+        return "not allowed"
     unit = _unit(gate.metric)
     bound = f"{gate.limit:g}" + (f" {unit}" if unit and gate.kind != "max_ratio" else "")
     return {
@@ -134,6 +137,8 @@ def limit(gate: Gate) -> str:
 def observed(verdict: Verdict) -> str:
     """Return what a gate was judged by: the value, or its distance from the float model."""
     gate, value, base = verdict.gate, verdict.value, verdict.baseline
+    if gate.metric.startswith("findings/"):
+        return verdict.text
     if value is None:
         return "not measured"
     if gate.kind == "max_drop" and base is not None:

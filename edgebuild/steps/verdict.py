@@ -10,12 +10,14 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from edgebuild.gates import EVIDENCE, GATE_KINDS, METRICS, Gate, Metric, judge_all
+from edgebuild.gates import EVIDENCE, GATE_KINDS, METRICS, Gate, Metric, judge_all, judge_finding
 from edgebuild.results import metric_row, verdict_row
 from edgebuild.steps._step import fail, read_json, run_step, write_json
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from edgebuild.gates import Verdict
 
 SCHEMA = 1
 
@@ -32,6 +34,7 @@ def main(argv: Sequence[str]) -> None:
         baseline=(arguments.baseline, arguments.baseline_benchmark),
         artifact=arguments.artifact,
         baseline_artifact=arguments.baseline_artifact,
+        findings=arguments.findings,
     )
     write_json(arguments.output, document)
     for row in document["verdicts"]:
@@ -46,6 +49,7 @@ def judge_files(
     baseline: tuple[Path | None, Path | None],
     artifact: Path,
     baseline_artifact: Path | None = None,
+    findings: Path | None = None,
 ) -> dict[str, Any]:
     """Return the verdict document.
 
@@ -55,6 +59,7 @@ def judge_files(
         baseline: The same two of the float model.
         artifact: File or directory whose bytes are ``size_mb`` (1 MB is 1,000,000 bytes).
         baseline_artifact: The same of the float model, where a gate compares sizes.
+        findings: What tools said that the manifest does not allow: ``[{"action", "id", "message"}]``.
 
     Raises:
         StepFailure: A document or the artifact cannot be read.
@@ -63,7 +68,7 @@ def judge_files(
     floats = _metrics(baseline)
     if baseline_artifact is not None:
         floats["size_mb"] = _size(baseline_artifact)
-    verdicts = judge_all(gates, metrics, floats)
+    verdicts = (*judge_all(gates, metrics, floats), *_findings(findings))
     return {
         "schema": SCHEMA,
         "status": "passed" if all(verdict.passed for verdict in verdicts) else "rejected",
@@ -144,6 +149,11 @@ def _document_metrics(path: Path) -> list[Metric]:
     ]
 
 
+def _findings(path: Path | None) -> list[Verdict]:
+    rows = read_json_file(path) if path else []
+    return [judge_finding(row["id"], f"{row['action']}: {row['message']}") for row in rows]
+
+
 def _circumstances(benchmark: Path | None) -> dict[str, Any] | None:
     """Return how the volatile values were measured: they are published with it, or not at all."""
     if benchmark is None:
@@ -174,6 +184,7 @@ def _arguments(argv: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--baseline", type=Path)
     parser.add_argument("--baseline-benchmark", type=Path)
     parser.add_argument("--baseline-artifact", type=Path)
+    parser.add_argument("--findings", type=Path, help="what tools said that is not allowed")
     parser.add_argument("--artifact", type=Path, required=True)
     parser.add_argument("--output", type=Path, required=True)
     return parser.parse_args(argv)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from edgebuild.session import Session
 
-REPORTS = ("report.html", "report.json", "report.md")
+REPORTS = ("report.html", "report.json", "report.md", "findings.sarif")
 
 LOG_COLUMNS = 120
 """Width of the table where there is no terminal: rich would take 80, a log file has room for whole rows."""
@@ -48,7 +48,14 @@ def report_files(session: Session, result: RunResult) -> tuple[Path, ...]:
         return paths
     from edgebuild.report import write_report  # noqa: PLC0415 - a run with nothing to do writes none
 
-    return write_report(result, folder)
+    return write_report(result, folder, _lines(session))
+
+
+def _lines(session: Session) -> dict[str, int]:
+    """Return the line of each target in the manifest; none for one that was given with ``--set``."""
+    positions = session.manifest.positions
+    lines = {one.name: positions.get(f"targets.{one.name}", (0, 0))[0] for one in session.manifest.targets}
+    return {name: line for name, line in lines.items() if line}
 
 
 def show(ended: Sequence[Ended], *, as_json: bool, quiet: bool, explain: bool) -> None:

@@ -18,10 +18,12 @@ from tests.unit.fixtures_report import failed_run, hostile_run, sample_run
 SCHEMA = json.loads((files("edgebuild") / "schemas" / "report.schema.json").read_text(encoding="utf-8"))
 
 
-def test_three_files_are_written_and_no_other(tmp_path: Path) -> None:
+def test_four_files_are_written_and_no_other(tmp_path: Path) -> None:
     paths = write_report(sample_run(tmp_path), tmp_path / "build" / "demo")
-    assert [path.name for path in paths] == ["report.html", "report.json", "report.md"]
-    assert sorted(path.name for path in (tmp_path / "build" / "demo").iterdir()) == [p.name for p in paths]
+    assert [path.name for path in paths] == ["report.html", "report.json", "report.md", "findings.sarif"]
+    assert sorted(path.name for path in (tmp_path / "build" / "demo").iterdir()) == sorted(
+        path.name for path in paths
+    )
 
 
 def test_writing_again_replaces(tmp_path: Path) -> None:
