@@ -65,6 +65,8 @@ class Foreign:
         try:
             self._process = serve(argv, cwd=Path.cwd(), env=where["env"], keep=theirs.fileno(), stdout=writer)
         except StartError as error:
+            ours.close()
+            os.close(reader)
             fail(f"{runtime} cannot run in the toolchain's environment: {error}",
                  hint="`edgebuild doctor` shows the environment")  # fmt: skip
         finally:
@@ -75,8 +77,12 @@ class Foreign:
         self._connection = ours
         self._stream = ours.makefile("rwb")
         request = {"do": "load", "artifact": artifact, "info": dict(info), "threads": threads}
-        self.load_ms = float(self._ask(request)[0]["load_ms"])
         self.memory = ""
+        try:
+            self.load_ms = float(self._ask(request)[0]["load_ms"])
+        except BaseException:
+            self.close()
+            raise
 
     def __call__(self, images: npt.NDArray[np.float32]) -> list[npt.NDArray[Any]]:
         """Run a batch of images."""
@@ -91,10 +97,14 @@ class Foreign:
         self.memory = str(answer["memory"])
         return [float(sample) for sample in answer["samples"]]
 
-    def close(self) -> None:
-        """End the server."""
+    def close(self, patience: float = 0.0) -> int:
+        """End the server, at once or after some seconds to end by itself; return its exit code."""
+        with contextlib.suppress(OSError):
+            self._stream.close()
         self._connection.close()
-        self._process.kill()
+        code = self._process.kill(patience)
+        self._echo.join(PATIENCE)
+        return code
 
     def _ask(self, request: dict[str, Any], *arrays: npt.NDArray[Any]) -> tuple[dict[str, Any], list[Any]]:
         answer = None
@@ -113,8 +123,7 @@ class Foreign:
         return document, found
 
     def _died(self) -> NoReturn:
-        code = self._process.kill(PATIENCE)
-        self._echo.join(PATIENCE)
+        code = self.close(PATIENCE)
         how = f"killed by signal {-code}" if code < 0 else f"exit code {code}"
         last = " / ".join(list(self._said)[-TAIL_LINES:])
         fail(f"{self._runtime} ended in the toolchain's environment ({how})" + (f": {last}" if last else ""),

@@ -126,6 +126,7 @@ def time_calls(
 def main(argv: Sequence[str]) -> None:
     """Answer requests until the other end is gone."""
     with_parent()
+    sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
     connection = socket.socket(fileno=int(argv[1]))
     stream = connection.makefile("rwb")
     try:
