@@ -85,16 +85,20 @@ class LogRule:
     """A regular expression over a tool's log.
 
     Attributes:
-        pattern: Regular expression, searched per line.
+        pattern: Regular expression, searched per line; empty: it always holds.
         id: Short stable name, such as ``cpu-fallback``.
         level: How bad a match is.
         hint: What to do about it.
+        message: What is said instead of the line, or empty.
+        options: Option -> values; the rule is one of targets that have one of each.
     """
 
     pattern: str
     id: str
     level: Literal["note", "warning", "error"] = "warning"
     hint: str = ""
+    message: str = ""
+    options: tuple[tuple[str, tuple[object, ...]], ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

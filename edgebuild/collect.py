@@ -65,7 +65,8 @@ def find(rules: Sequence[LogRule], text: str) -> tuple[Finding, ...]:
         pattern = re.compile(rule.pattern)
         line = next((line for line in lines if pattern.search(line)), None)
         if line is not None:
-            found.append(Finding(id=rule.id, level=rule.level, message=line.strip()[:400], hint=rule.hint))
+            message = rule.message or line.strip()[:400]
+            found.append(Finding(id=rule.id, level=rule.level, message=message, hint=rule.hint))
     return tuple(found)
 
 

@@ -154,6 +154,8 @@ def _option_faults(document: Mapping[str, Any]) -> Iterator[Fault]:
         yield from _unknown(
             ("options", name, "recipes"), declared.get("recipes", ()), document["recipes"], "recipe"
         )
+    for index, finding in enumerate(document.get("findings", ())):
+        yield from _unknown(("findings", index, "options"), finding.get("options", {}), options, "option")
     yield from _unknown(("required_options",), document.get("required_options", ()), options, "option")
     for index, need in enumerate(document.get("requires", ())):
         yield from _requirement_faults(("requires", index), need, document)
@@ -242,7 +244,7 @@ def _pattern_faults(document: Mapping[str, Any]) -> Iterator[Fault]:
     for name, tool in document["tools"].items():
         patterns.append((("tools", name, "version", "regex"), tool.get("version", {}).get("regex", "")))
     for index, finding in enumerate(document.get("findings", ())):
-        patterns.append((("findings", index, "pattern"), finding["pattern"]))
+        patterns.append((("findings", index, "pattern"), finding.get("pattern", "")))
     for name, step in document.get("steps", {}).items():
         for key, rules in step.get("success", {}).items():
             patterns += [(("steps", name, "success", key, i), rule) for i, rule in enumerate(rules)]

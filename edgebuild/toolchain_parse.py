@@ -54,7 +54,7 @@ def parse_toolchain(folder: Path, document: Mapping[str, Any]) -> Toolchain:
             for name, recipe in document["recipes"].items()
         },
         steps={name: _step(folder, name, step) for name, step in document.get("steps", {}).items()},
-        findings=tuple(LogRule(**finding) for finding in document.get("findings", ())),
+        findings=tuple(_finding(finding) for finding in document.get("findings", ())),
         requires=tuple(_requirement(entry) for entry in document.get("requires", ())),
         package_files=tuple(
             (path, _template(folder, file)) for path, file in package.get("files", {}).items()
@@ -91,6 +91,11 @@ def _qdq(document: Mapping[str, Any]) -> QdqNeed:
         activation=tuple(document.get("activation", ())),
         weight=tuple(document.get("weight", ())),
     )
+
+
+def _finding(document: Mapping[str, Any]) -> LogRule:
+    options = tuple((name, frozen(values)) for name, values in document.get("options", {}).items())
+    return LogRule(**{"pattern": "", **document, "options": options})
 
 
 def _requirement(document: Mapping[str, Any]) -> Requirement:

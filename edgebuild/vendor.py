@@ -16,7 +16,7 @@ from edgebuild.toolchain import resolve_options
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from edgebuild.action import Input
+    from edgebuild.action import Input, LogRule
     from edgebuild.manifest import Manifest, Target
     from edgebuild.own_step import FileRef, Ref
     from edgebuild.tool_version import ToolVersion
@@ -71,7 +71,7 @@ def vendor_step(  # noqa: PLR0913, PLR0917 - an action has this many sides
         files=tuple((name, text) for name, text in files if text.strip()),
         tools=(*(f"{toolchain.name}/{name}" for name in step.tools), *own),
         success=step.success,
-        findings=toolchain.findings,
+        findings=_findings(toolchain, variables["options"]),
         timeout=target.timeout or step.timeout,
         retries=step.retries,
         targets=(target.name,),
@@ -103,6 +103,15 @@ def late_steps(  # noqa: PLR0913, PLR0917 - as many sides as the step itself
     variables = _step_variables(manifest, target, toolchain, recipe, step, refs, versions)
     settings = without_decode(target.quantize) if chosen_head(target, recipe) == "cut" else target.quantize
     return graph_file_steps(target, step, settings, refs, variables)
+
+
+def _findings(toolchain: Toolchain, options: Mapping[str, Any]) -> tuple[LogRule, ...]:
+    """Return the rules that are for a target with these options."""
+    return tuple(
+        rule
+        for rule in toolchain.findings
+        if all(options.get(name) in values for name, values in rule.options)
+    )
 
 
 def package_files(

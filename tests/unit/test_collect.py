@@ -62,6 +62,11 @@ class TestOutputs:
         (out / "images/b/c.json").write_bytes(b"{}")
         assert len(collect(tmp_path, wanted)) == 1
 
+    def test_a_finding_can_hold_whatever_the_log_says(self) -> None:
+        rule = LogRule(pattern="", id="board", level="note", message="mind the board", hint="look")
+        wanted = (Finding(id="board", level="note", message="mind the board", hint="look"),)
+        assert find([rule], "") == find([rule], "a\nb") == wanted
+
     def test_a_report_says_what_it_must(self, tmp_path: Path, out: Path) -> None:
         wanted = Output(role="out", path="report.json", matches='"status": "OK"')
         (out / "report.json").write_text('{"status": "BAD"}', encoding="utf-8")

@@ -230,6 +230,9 @@ def put(document: dict[str, Any], path: str, value: Any) -> None:
         ("steps.compile.success.log_has.0", "(", "not a regular expression"),
         ("steps.unused", ACME["steps"]["compile"], "no recipe uses this step"),
         ("findings.0.pattern", "[", "not a regular expression"),
+        ("findings.0.options", {"moode": ["a"]}, "did you mean 'mode'"),
+        ("steps.compile.outputs.model.holds", ["a"], "it is a directory's (`tree: true`) rule"),
+        ("steps.compile.outputs.model.matches", "(", "not a regular expression"),
     ],
 )
 def test_a_wrong_value_is_refused_at_its_place(tmp_path: Path, path: str, value: Any, message: str) -> None:

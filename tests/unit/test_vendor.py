@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from edgebuild.action import TreeInput
+from edgebuild.action import LogRule, TreeInput
 from edgebuild.errors import ManifestError
 from edgebuild.own_step import Ref
 from edgebuild.toolchain import Template
@@ -89,6 +89,18 @@ def test_it_carries_what_its_toolchain_says() -> None:
     assert action.env_pass == chain.env_pass
     assert action.outputs[0].magic == "494d4f44"
     assert dict(action.origin)["--soc_version"] == "targets.npu.options.soc_version"
+
+
+def test_findings_of_an_option_are_for_targets_that_have_it() -> None:
+    options = (("soc_version", ("Ascend310P1",)),)
+    rule = LogRule(pattern="", id="board", message="mind the board", options=options)
+    chain = replace(toolchain("ascend"), findings=(rule,))
+    recipe = chain.recipes["fp16"]
+    ref = Ref(action="export", output="model", name="model.onnx")
+    for soc, wanted in (("Ascend310P1", (rule,)), ("Ascend310P3", ())):
+        target = ascend("npu", options={"soc_version": soc})
+        found = vendor_step(manifest(target), target, chain, recipe, recipe.steps[0], lambda _: ref)
+        assert found.findings == wanted
 
 
 def test_where_the_toolchain_lies_does_not_count() -> None:
