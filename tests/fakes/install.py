@@ -24,6 +24,10 @@ TOOLS = {
     "qnn-context-binary-generator": "fake_qairt",
     "trtexec": "fake_trtexec",
     "pulsar2": "fake_pulsar2",
+    "model_transform.py": "fake_tpu_mlir",
+    "run_calibration.py": "fake_tpu_mlir",
+    "model_deploy.py": "fake_tpu_mlir",
+    "axcompile": "fake_axcompile",
 }
 """Executable -> module of the fake."""
 
@@ -37,7 +41,12 @@ path={path}
 """
 
 
-DISTRIBUTIONS = {"amct_onnx": "0.23.2", "hailo_dataflow_compiler": "3.33.0"}
+DISTRIBUTIONS = {
+    "amct_onnx": "0.23.2",
+    "axelera_devkit": "1.6.0",
+    "magicmind": "1.7.0",
+    "hailo_dataflow_compiler": "3.33.0",
+}
 """Python distribution that a fake pretends to be installed from -> version."""
 
 
