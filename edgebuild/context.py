@@ -55,6 +55,8 @@ class Context:
         listener: Whoever shows progress.
         force: Ids of actions to run although a result is there.
         workers: What may serve edgebuild's own steps in place of plain processes.
+        late: Texts of rendered files that are known only now; in no key, because what they say follows from
+            what is in it, or is a measurement.
         surroundings: Where the processes of toolchains with an environment of their own run, by toolchain.
     """
 
@@ -69,4 +71,5 @@ class Context:
     listener: Listener
     force: frozenset[str] = field(default_factory=frozenset)
     workers: Workers | None = None
+    late: Mapping[str, str] = field(default_factory=dict)
     surroundings: Mapping[str, Surroundings] = field(default_factory=dict)

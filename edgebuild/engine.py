@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from edgebuild.action import ActionResult, Outcome
 from edgebuild.execute import stopping
 from edgebuild.perform import find_result, perform, prepare
+from edgebuild.search_run import STEP, perform_search
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -124,7 +125,8 @@ def _bring(action: Action, context: Context, results: dict[str, ActionResult]) -
     from doit.exceptions import TaskFailed  # noqa: PLC0415 - a run with nothing to do needs no doit
 
     upstream = {name: results[name] for name in action.needs}
-    results[action.id] = perform(action, upstream, context)
+    bring = perform_search if action.step == STEP else perform
+    results[action.id] = bring(action, upstream, context)
     if _succeeded(results[action.id]):
         return True
     return TaskFailed(f"{action.id} failed", report=False)

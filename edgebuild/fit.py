@@ -105,7 +105,24 @@ def _data_problems(
         yield _problem(manifest, path, text, "give `model.weights` as a .pt file")
     if {"qdq", "qdq_naive"} & {source for step in recipe.steps for _, source in step.inputs}:
         yield from _type_problems(manifest, target, toolchain)
+    yield from _search_problems(manifest, target, recipe)
     yield from _gate_problems(manifest, target, recipe)
+
+
+def _search_problems(manifest: Manifest, target: Target, recipe: Recipe) -> Iterator[Problem]:
+    """Yield why a search could not choose anything for a target."""
+    asked = target.quantize.mixed_precision
+    if asked is None:
+        return
+    place = f"targets.{target.name}.quantize.mixed_precision"
+    inherited = manifest.positions.get(place) == manifest.positions.get("quantize.mixed_precision")
+    if not {"qdq", "qdq_w8a16"} & set(recipe.sources) and not inherited:
+        text = f"recipe {recipe.name!r} reads no quantized model, so there is nothing to search"
+        yield _problem(manifest, place, text, "remove mixed_precision, or choose an int8 recipe")
+    task = manifest.model.task
+    if asked.metric and task not in METRICS[asked.metric].tasks:
+        text = f"{asked.metric} is no metric of the task {task}"
+        yield _problem(manifest, f"{place}.metric", text, "leave it out: then it is the task's own")
 
 
 def _type_problems(manifest: Manifest, target: Target, toolchain: Toolchain) -> Iterator[Problem]:

@@ -18,6 +18,7 @@ from edgebuild.manifest import (
     Device,
     Export,
     Manifest,
+    MixedPrecision,
     Model,
     Package,
     Quantize,
@@ -202,6 +203,19 @@ def _quantize(node: Node | None) -> Quantize:
         reduce_range=values.get("reduce_range"),
         keep_float=tuple(values["keep_float"]),
     )
+        mixed_precision=_mixed_precision(node.get("mixed_precision") if node else None),
+    )
+
+
+def _mixed_precision(node: Node | None) -> MixedPrecision | None:
+    if node is None or not node.is_mapping:
+        return None
+    values = with_defaults("mixed_precision", node)
+    return MixedPrecision(
+        max_drop=float(values["max_drop"]),
+        metric=values.get("metric", ""),
+        max_slowdown=float(values["max_slowdown"]),
+        budget=values["budget"],
 
 
 def _target(name: str, node: Node, gates: tuple[Gate, ...]) -> Target:

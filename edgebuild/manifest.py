@@ -126,6 +126,23 @@ class Dataset:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class MixedPrecision:
+    """What a search for mixed precision has to keep.
+
+    Attributes:
+        max_drop: Greatest loss against the float model, in the metric's unit.
+        metric: Name of the metric, or empty: the task's own.
+        max_slowdown: Greatest slowdown against the default recipe, as a fraction.
+        budget: Most variants that are scored.
+    """
+
+    max_drop: float
+    metric: str
+    max_slowdown: float
+    budget: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Quantize:
     """How to quantize.
 
@@ -136,6 +153,7 @@ class Quantize:
         weight: ``s8``, ``u8`` or empty: from the CPU family.
         reduce_range: True, False or None: from the CPU family.
         keep_float: Groups (``decode``, ``last``, ``head``, ...), node globs or ``op:Type``.
+        mixed_precision: Search for what else stays float; None: nothing else does.
     """
 
     method: Method
@@ -145,6 +163,7 @@ class Quantize:
     weight: str
     reduce_range: bool | None
     keep_float: tuple[str, ...]
+    mixed_precision: MixedPrecision | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

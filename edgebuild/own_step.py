@@ -30,6 +30,12 @@ DISTRIBUTIONS: dict[str, tuple[str, ...]] = {
     "evaluate": ("ultralytics", "torch", "onnxruntime", "numpy", "opencv-python|opencv-python-headless"),
     "detections": ("ultralytics", "torch", "onnxruntime", "numpy", "opencv-python|opencv-python-headless"),
     "benchmark": ("onnxruntime", "numpy"),
+    "compare": ("onnx", "onnxruntime", "numpy"),
+    "blocks": ("onnx", "numpy"),
+    "slice": (),
+    "sensitivity": ("onnx", "onnxruntime", "numpy"),
+    "race": ("onnxruntime", "numpy"),
+    "choose": (),
     "verdict": (),
     "package": (),
 }

@@ -261,6 +261,8 @@ def _write_tools(action: Action, scratch: Path, context: Context) -> None:
     if any(name == TOOLS_FILE for name, _ in action.files):
         tools = {name: context.identities[name] for name in action.tools}
         (scratch / "aux" / TOOLS_FILE).write_text(canonical_json(tools), encoding="utf-8")
+    for name in context.late.keys() & dict(action.files).keys():
+        (scratch / "aux" / name).write_text(context.late[name], encoding="utf-8")
 
 
 @contextlib.contextmanager

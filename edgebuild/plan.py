@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from edgebuild.toolchain import Recipe, Toolchain
 
 STEP_ORDER = (
-    "train", "export", "head", "calibrate", "calibration", "preprocess", "ranges", "quantize",
+    "train", "export", "head", "calibrate", "calibration", "preprocess", "ranges", "search", "quantize",
     "float-nodes", "graph-files", "compile",
     "validate", "detections", "benchmark", "verdict", "package",
 )  # fmt: skip
@@ -48,6 +48,8 @@ class TargetPlan:
         validate: Id of its validation, or empty when nothing of it can be evaluated.
         detections: Id of its pictures, or empty.
         benchmark: Id of its benchmark here, or empty.
+        compare: Id of its comparison with the float model, or empty.
+        search: Id of the search that chose its float nodes, or empty.
         verdict: Id of its verdict.
         package: Id of its package, or empty for a target that is only compared with.
         actions: Ids of everything it needs, in plan order.
@@ -61,6 +63,8 @@ class TargetPlan:
     validate: str
     detections: str
     benchmark: str
+    compare: str
+    search: str
     verdict: str
     package: str
     actions: tuple[str, ...]
@@ -190,6 +194,8 @@ class _Draft:
                 detections=_id(pictures),
                 benchmark=_id(measured["verdict"].get("benchmark")),
                 verdict=verdict,
+                compare=_id(pictures_of.get("comparison")),
+                search=source.searched,
                 package=package,
                 actions=self._closure([package or verdict, _id(pictures), artifact.action]),
                 versions=versions,

@@ -175,7 +175,7 @@ def _type_words(node: Node, wanted: list[str], error: Any) -> tuple[str, str]:
     message = f"expected {' or '.join(names)}, got {_kind(node)}"
     if "string" in wanted and isinstance(node.value, int | float):
         return message, f"quote it: '{node.text}'"
-    if "max_drop" in error.schema.get("properties", ()):
+    if "max_ratio" in error.schema.get("properties", ()):
         return message, f"write {{min: {node.text}}} or {{max: {node.text}}}" if node.text else ""
     if isinstance(node.value, str) and not node.plain and re.fullmatch(r"[0-9.]+|true|false", node.text):
         return message, f"remove the quotes: {node.text}"

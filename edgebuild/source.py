@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from edgebuild import chain
+from edgebuild import chain, search_plan
 from edgebuild.own_step import FileRef, Ref
 from edgebuild.quantization import (
     dynamic_label,
@@ -54,6 +54,7 @@ class Sources:
         self._head = head
         self._steps: dict[str, Action] = {}
         self.used: set[str] = set()
+        self.searched = ""
 
     def add_step(self, action: Action) -> None:
         """Note a vendor's step, so that later ones can read it."""
@@ -151,6 +152,8 @@ class Sources:
         batch, head = self._target.batch, self._head
         tensors, _ = self._calibrate()
         model = self._prepared()
+        if types.mixed_precision is not None and not naive:
+            return self._searched(types, model, tensors)
         method = variant_label(types, batch=batch, ranges_only=True, head=head)
         measured = self._add(chain.ranges(self._target, types, model, tensors, method))
         ranges = Ref(action=measured, output="ranges", name="ranges.json")
@@ -159,3 +162,12 @@ class Sources:
         quantized = chain.quantize(self._target, types, model, ranges, label, naive=naive, pairs=pairs)
         done = self._add(quantized)
         return Ref(action=done, output="model", name="model.onnx")
+
+    def _searched(self, types: Quantize, model: Ref, tensors: Ref) -> Ref:
+        pairs = self._toolchain.qdq.style == "pairs"
+        label = search_plan.search_label(self._target, types, pairs=pairs, head=self._head)
+        refs = {"model": model, "float": self.model(), "info": self.info(), "calibration": tensors}
+        action = search_plan.search(self._manifest, self._target, types, refs, label, pairs=pairs)
+        self.searched = self._add(action)
+        made = search_plan.quantize(self._target, types, model, self.searched, label, pairs=pairs)
+        return Ref(action=self._add(made), output="model", name="model.onnx")

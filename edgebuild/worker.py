@@ -85,7 +85,7 @@ GROUPS = (
     ),
     Group(
         name="onnx",
-        steps=frozenset({"preprocess", "ranges", "quantize"}),
+        steps=frozenset({"preprocess", "ranges", "quantize", "sensitivity"}),
         modules=("onnx", "onnxruntime.quantization"),
     ),
     Group(name="detections", steps=frozenset({"detections"}), modules=("onnxruntime", "cv2")),

@@ -65,7 +65,7 @@ def main(argv: Sequence[str]) -> None:
     )  # fmt: skip
     model = load_onnx(arguments.model)
     name_nodes(model)
-    keep = () if settings.naive else tuple(arguments.keep_float)
+    keep = () if settings.naive else keep_entries(arguments)
     groups = _groups.find_groups(model)
     kept = select_nodes(model, groups, keep)
     apart = settings.naive or read_metadata(model).get(METADATA) == "normalised"
@@ -95,9 +95,24 @@ def _parse(argv: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--pairs", action="store_true", help="float weights with a pair, float biases")
     parser.add_argument("--naive", action="store_true", help="quantize everything; --keep-float is ignored")
     parser.add_argument("--keep-float", nargs="*", default=[], metavar="GROUP|GLOB|op:TYPE")
+    parser.add_argument("--choice", help="what a search chose to keep float, in place of --keep-float")
     parser.add_argument("--output", required=True, help="where to write the quantized model")
     parser.add_argument("--report", required=True, help="where to write what was done")
     return parser.parse_args(argv)
+
+
+def keep_entries(arguments: argparse.Namespace) -> tuple[str, ...]:
+    """Return what stays float: as given, or as a search chose it.
+
+    Raises:
+        StepFailure: The file is not a search's choice.
+    """
+    if not arguments.choice:
+        return tuple(arguments.keep_float)
+    try:
+        return tuple(str(entry) for entry in read_json(arguments.choice)["keep_float"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        fail(f"{arguments.choice}: not a search's choice ({error!r})", hint="run the search step again")
 
 
 def read_ranges(path: str, model: Any) -> dict[str, tuple[float, float]]:
