@@ -124,6 +124,8 @@ def package_files(
 ) -> tuple[tuple[str, str], ...]:
     """Return what a toolchain adds to packages: path and text of each file; an empty path is the readme's.
 
+    One that renders blank is left out: not every recipe needs each.
+
     Args:
         manifest: The manifest.
         target: The target.
@@ -139,10 +141,11 @@ def package_files(
     variables["tools"] = {chosen.tool: chosen.variables() for chosen in versions}
     variables["artifact"] = f"artifact/{artifact.name}"
     readme = [("", toolchain.package_readme)] if toolchain.package_readme else []
-    return tuple(
+    texts = [
         (path, render_text(template.text, template.name, variables))
         for path, template in (*readme, *toolchain.package_files)
-    )
+    ]
+    return tuple((path, text) for path, text in texts if text.strip())
 
 
 def _step_variables(  # noqa: PLR0913, PLR0917 - everything that a step's templates can name

@@ -28,6 +28,7 @@ TOOLS = {
     "run_calibration.py": "fake_tpu_mlir",
     "model_deploy.py": "fake_tpu_mlir",
     "axcompile": "fake_axcompile",
+    "gen_model.py": "fake_gen_model",
 }
 """Executable -> module of the fake."""
 
