@@ -158,6 +158,8 @@ def _require_documents(plan: Plan, results: Mapping[str, ActionResult], context:
             (target.verdict, "verdict"),
             (target.detections, "detections"),
             (target.benchmark, "benchmark"),
+            (target.search, "search"),
+            (target.compare, "comparison"),
         ]
     for action, role in wanted:
         result = results.get(action)
@@ -201,6 +203,8 @@ def _target(
         detections=_blob(results, target.detections, "detections", context),
         benchmark=_blob(results, target.benchmark, "benchmark", context),
         actions=target.actions,
+        search=_blob(results, target.search, "search", context),
+        comparison=_blob(results, target.compare, "comparison", context),
     )
 
 

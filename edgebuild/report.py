@@ -13,6 +13,7 @@ from edgebuild.report_html import render_html
 from edgebuild.report_markdown import render_markdown
 from edgebuild.report_sarif import sarif_document
 from edgebuild.report_words import overall
+from edgebuild.report_search import searches
 from edgebuild.results import count, finding_row, metric_row, run_document
 
 if TYPE_CHECKING:
@@ -63,6 +64,7 @@ def report_document(run: RunResult) -> dict[str, Any]:
         "baseline": [metric_row(metric) for metric in run.baseline],
         "protocol": dict(run.protocol),
         "findings": [{**finding_row(finding), "from": origin} for finding, origin in findings(run)],
+        "searches": searches(run),
         "dag": [
             {
                 "id": view.id,

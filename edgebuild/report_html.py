@@ -15,6 +15,7 @@ from edgebuild.report_markup import Markup, el, join, raw
 from edgebuild.report_pictures import pictures
 from edgebuild.report_plots import tradeoff
 from edgebuild.report_tables import action_table, badge, facts, finding_list, metric_table, verdict_table
+from edgebuild.report_search import front
 from edgebuild.report_words import OUTCOMES, SYMBOLS, overall, plural, seconds, summary
 from edgebuild.results import count
 
@@ -122,6 +123,7 @@ def _sections(run: RunResult) -> Iterator[tuple[str, str, Markup]]:
     for name, title, content in (
         ("tradeoff", "Accuracy against latency", tradeoff(run)),
         ("classes", "Accuracy per class", per_class(run)),
+        ("search", "What was searched", front(run)),
         ("pictures", "What they see", pictures(run)),
         ("dag", "What ran", dag(run)),
     ):

@@ -9,6 +9,7 @@ from edgebuild.action import Outcome
 from edgebuild.report_dag import why
 from edgebuild.report_findings import findings
 from edgebuild.report_tables import COLUMNS
+from edgebuild.report_search import front_lines, probes_line, searches
 from edgebuild.report_words import (
     SYMBOLS,
     delta,
@@ -48,6 +49,8 @@ def render_markdown(run: RunResult) -> str:
         *_section("Verdicts", _verdicts(run)),
         *_section("Metrics", _metrics(run)),
         *_section("Findings", _findings(run)),
+        *_section("Block by block", _compared(run)),
+        *_section("Searches", _searches(run)),
         *_section("What ran", _actions(run)),
     ]
     return "\n".join(lines).rstrip() + "\n"
@@ -121,6 +124,18 @@ def _cell(metric: Metric | None, base: Metric | None) -> str:
 
 
 def _findings(run: RunResult) -> Iterator[str]:
+def _searches(run: RunResult) -> Iterator[str]:
+    for name, document in searches(run).items():
+        yield f"**{plain(name)}** {plain(' '.join(document['said']))}"
+        yield ""
+        yield from _head(("variant", "metric", "against float", "latency", ""))
+        for cells in front_lines(document):
+            yield _row(plain(cell) for cell in cells)
+        yield ""
+        yield f"{plain(probes_line(document))}."
+        yield ""
+
+
     for finding, origin in findings(run):
         hint = f" *{plain(finding.hint)}*" if finding.hint else ""
         head = f"- {SYMBOLS[finding.level]} **{plain(finding.id)}**"

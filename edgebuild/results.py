@@ -32,6 +32,8 @@ class TargetResult:
         artifact: Artifact path relative to the workspace, or empty.
         detections: Detections document of the artifact, or None.
         benchmark: Benchmark document, or None.
+        search: What the search that chose its float nodes found, or None.
+        comparison: Comparison with the float model, block by block, or None.
         actions: Ids of the actions it needed.
     """
 
@@ -48,6 +50,8 @@ class TargetResult:
     artifact: str = ""
     detections: Path | None = None
     benchmark: Path | None = None
+    search: Path | None = None
+    comparison: Path | None = None
     actions: tuple[str, ...] = ()
 
 
