@@ -134,6 +134,7 @@ def _run(verbs: Verbs[argparse.ArgumentParser]) -> None:
     add("--exit-code", action="store_true", help="with --dry-run: exit 10 when something would run")
     add("--explain", action="store_true", help="print why each action ran or did not")
     add("--skip-unavailable", action="store_true", help="leave out targets whose toolchain is absent")
+    add("--compare", action="store_true", help="compare quantized models with float ones, block by block")
     add("--no-worker", dest="worker", action="store_false", help="start every step as a process of its own")
     add("--json", action="store_true", help="print one JSON document on standard output")
     add("-q", "--quiet", action="store_true", help="print errors only")
@@ -153,7 +154,7 @@ def _do_run(options: argparse.Namespace) -> int:
             argv=tuple(options.argv),
             manifests=(options.manifest, *more),
             words=tuple(word for word in options.words if word not in more),
-            overrides=tuple(options.overrides),
+            overrides=(*options.overrides, *(["report.compare=true"] if options.compare else [])),
             templates=tuple(options.templates),
             jobs=options.jobs,
             keep_going=options.keep_going,

@@ -83,6 +83,7 @@ def _load(file: str, overrides: Sequence[str]) -> Manifest:
         package=Package(version=with_defaults("package", root.get("package"))["version"]),
         positions=dict(_positions(complete, "")),
         overrides=tuple(overrides),
+        compare=with_defaults("report", root.get("report"))["compare"],
     )
 
 
@@ -202,7 +203,6 @@ def _quantize(node: Node | None) -> Quantize:
         weight=values.get("weight", ""),
         reduce_range=values.get("reduce_range"),
         keep_float=tuple(values["keep_float"]),
-    )
         mixed_precision=_mixed_precision(node.get("mixed_precision") if node else None),
     )
 
@@ -216,6 +216,7 @@ def _mixed_precision(node: Node | None) -> MixedPrecision | None:
         metric=values.get("metric", ""),
         max_slowdown=float(values["max_slowdown"]),
         budget=values["budget"],
+    )
 
 
 def _target(name: str, node: Node, gates: tuple[Gate, ...]) -> Target:
@@ -235,6 +236,7 @@ def _target(name: str, node: Node, gates: tuple[Gate, ...]) -> Target:
         quantize=_quantize(node.get("quantize")),
         benchmark=Benchmark(**with_defaults("benchmark", node.get("benchmark"))),
         gates=gates,
+        findings=tuple(values.get("findings", {}).items()),
         ship=values["ship"],
         timeout=float(values["timeout"]) if "timeout" in values else None,
         tags=tuple(values["tags"]),
@@ -246,4 +248,3 @@ def _devices(root: Node) -> dict[str, Device]:
     devices = root.get("devices")
     found = devices.entries if devices else {}
     return {name: Device(name=name, **with_defaults("device", node)) for name, node in found.items()}
-        findings=tuple(values.get("findings", {}).items()),

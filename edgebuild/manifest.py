@@ -185,6 +185,8 @@ class Target:
         extra_args: ``options.extra_args``, passed to the vendor's compile command untouched.
         cpu: CPU family the artifact is for: ``x86-vnni``, ``x86``, ``arm64`` or empty: this machine's.
         head: Where the model ends that the toolchain gets, or empty: the recipe says.
+        findings: (id, ``error``, ``warning``, ``note`` or ``ignore``) of what tools may say; an error
+            rejects the target.
         timeout: Seconds for each vendor step, or None: the toolchain's.
         optional: Skipped, and reported so, where its toolchain is absent; else that is an error.
         tags: Free words for selection.
@@ -202,10 +204,9 @@ class Target:
     quantize: Quantize
     benchmark: Benchmark
     gates: tuple[Gate, ...]
+    findings: tuple[tuple[str, str], ...] = ()
     ship: bool
     timeout: float | None
-        findings: (id, ``error``, ``warning``, ``note`` or ``ignore``) of what tools may say; an error
-            rejects the target.
     tags: tuple[str, ...]
     optional: bool
 
@@ -223,7 +224,6 @@ class Device:
 class Package:
     """What the packages are called."""
 
-    findings: tuple[tuple[str, str], ...] = ()
     version: str
 
 
@@ -237,6 +237,7 @@ class Manifest:
         positions: Dotted path -> (line, column), both 1-based, for messages and explanations; (0, 0) is a
             value given with ``--set``.
         overrides: ``--set`` values, as given.
+        compare: Compare float and quantized models block by block, for the report.
     """
 
     file: str
@@ -249,6 +250,7 @@ class Manifest:
     package: Package
     positions: Mapping[str, tuple[int, int]] = field(compare=False)
     overrides: tuple[str, ...] = ()
+    compare: bool = False
 
     def where(self, path: str) -> str:
         """Return ``file:line`` of a dotted path, or of its nearest parent that is written down.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from edgebuild.action import Action, FileInput, FindingsInput, Input, Output
+from edgebuild.action import Action, ActionInput, FileInput, FindingsInput, Input, Output
 from edgebuild.digest import canonical_json
 from edgebuild.own_step import Ref, dataset_file, imgsz_arguments, own_step, validation_input
 
@@ -113,6 +113,38 @@ def detections(manifest: Manifest, action_id: str, target: str, subject: Subject
         inputs=(*subject.inputs(), validation_input(dataset)),
         environment=subject.environment,
         outputs=(Output(role="detections", path="detections.json"),),
+    )
+
+
+def is_comparable(action: Action) -> bool:
+    """Whether the float model's tensors are found in what an action quantized."""
+    return action.argv[:3] == ("python", "-m", "edgebuild.steps.quantize")
+
+
+def compare(quantize: Action, target: str) -> Action:
+    """Return the comparison of a quantized model with the float one, block by block.
+
+    Args:
+        quantize: What quantized it; it names the float model that it read.
+        target: Whose.
+    """
+    model = next(item for item in quantize.inputs if isinstance(item, ActionInput) and item.role == "model")
+    tensors = Ref(action="calibrate", output="tensors", name="calibration.npy")
+    arguments = ["--model", f"in/model/{model.name}", "--quantized", "in/quantized/model.onnx"]
+    arguments += ["--tensors", tensors.path("calibration"), "--output", "out/comparison.json"]
+    return own_step(
+        f"compare{quantize.id.removeprefix('quantize')}",
+        "compare",
+        "compare",
+        arguments,
+        target=target,
+        inputs=(
+            model,
+            ActionInput(role="quantized", action=quantize.id, output="model", name="model.onnx"),
+            tensors.to("calibration"),
+        ),
+        outputs=(Output(role="comparison", path="comparison.json"),),
+        origin=(("--output", "report.compare"),),
     )
 
 

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 STEP_ORDER = (
     "train", "export", "head", "calibrate", "calibration", "preprocess", "ranges", "search", "quantize",
     "float-nodes", "graph-files", "compile",
-    "validate", "detections", "benchmark", "verdict", "package",
+    "validate", "detections", "benchmark", "compare", "verdict", "package",
 )  # fmt: skip
 """The chain in words, for ``--until`` and for people; a vendor's own steps count as ``compile``."""
 
@@ -183,7 +183,8 @@ class _Draft:
         if target.ship:
             more = package_files(self._manifest, target, toolchain, recipe, artifact, versions)
             package = self._package(target, toolchain, recipe, source, artifact, measured, more=dict(more))
-        pictures = measured["pictures"].get("detections")
+        pictures_of = measured["pictures"]
+        pictures = pictures_of.get("detections")
         self._targets.append(
             TargetPlan(
                 name=target.name,
@@ -197,7 +198,7 @@ class _Draft:
                 compare=_id(pictures_of.get("comparison")),
                 search=source.searched,
                 package=package,
-                actions=self._closure([package or verdict, _id(pictures), artifact.action]),
+                actions=self._closure([package or verdict, *map(_id, pictures_of.values()), artifact.action]),
                 versions=versions,
             )
         )
@@ -229,6 +230,10 @@ class _Draft:
             verdict["metrics"] = Ref(action=done, output="metrics", name="metrics.json")
             done = self.add(measure.detections(manifest, f"{target.name}/detections", target.name, subject))
             pictures["detections"] = Ref(action=done, output="detections", name="detections.json")
+            quantize = self._actions[tested.action]
+            if manifest.compare and measure.is_comparable(quantize):
+                done = self.add(measure.compare(quantize, target.name))
+                pictures["comparison"] = Ref(action=done, output="comparison", name="comparison.json")
         if recipe.benchmark is not None:
             timed = source.get(recipe.benchmark.artifact)
             subject = measure.subject_of(toolchain, recipe.benchmark, timed, source.info())

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edgebuild.action import Outcome
+from edgebuild.report_compare import comparisons
 from edgebuild.report_findings import findings
 from edgebuild.report_html import render_html
 from edgebuild.report_markdown import render_markdown
@@ -65,6 +66,7 @@ def report_document(run: RunResult) -> dict[str, Any]:
         "protocol": dict(run.protocol),
         "findings": [{**finding_row(finding), "from": origin} for finding, origin in findings(run)],
         "searches": searches(run),
+        "comparisons": comparisons(run),
         "dag": [
             {
                 "id": view.id,

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from edgebuild.action import Outcome
 from edgebuild.report_classes import per_class
+from edgebuild.report_compare import compared
 from edgebuild.report_dag import dag
 from edgebuild.report_findings import circumstances, findings
 from edgebuild.report_markup import Markup, el, join, raw
@@ -123,6 +124,7 @@ def _sections(run: RunResult) -> Iterator[tuple[str, str, Markup]]:
     for name, title, content in (
         ("tradeoff", "Accuracy against latency", tradeoff(run)),
         ("classes", "Accuracy per class", per_class(run)),
+        ("compared", "Float against quantized, block by block", compared(run)),
         ("search", "What was searched", front(run)),
         ("pictures", "What they see", pictures(run)),
         ("dag", "What ran", dag(run)),

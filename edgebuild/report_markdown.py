@@ -6,6 +6,7 @@ import re
 from typing import TYPE_CHECKING
 
 from edgebuild.action import Outcome
+from edgebuild.report_compare import comparisons, verdict_line
 from edgebuild.report_dag import why
 from edgebuild.report_findings import findings
 from edgebuild.report_tables import COLUMNS
@@ -48,6 +49,7 @@ def render_markdown(run: RunResult) -> str:
         "",
         *_section("Verdicts", _verdicts(run)),
         *_section("Metrics", _metrics(run)),
+        *_section("Block by block", _compared(run)),
         *_section("Findings", _findings(run)),
         *_section("Block by block", _compared(run)),
         *_section("Searches", _searches(run)),
@@ -140,6 +142,11 @@ def _searches(run: RunResult) -> Iterator[str]:
         hint = f" *{plain(finding.hint)}*" if finding.hint else ""
         head = f"- {SYMBOLS[finding.level]} **{plain(finding.id)}**"
         yield f"{head} {plain(finding.message)}{hint} ({plain(origin)})"
+
+
+def _compared(run: RunResult) -> Iterator[str]:
+    for name, document in comparisons(run).items():
+        yield f"- **{plain(name)}** {plain(verdict_line(document))}"
 
 
 def _actions(run: RunResult) -> Iterator[str]:

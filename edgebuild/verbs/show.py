@@ -123,10 +123,24 @@ def _closing_lines(one: Ended) -> list[str]:
     text = ", ".join(f"{number} {name}" for name, number in numbers.items() if number or name in always)
     lines = [f"{manifest.name}: {text}; {result.seconds:.1f} s"]
     lines += [f"report: {os.path.relpath(one.reports[0])}"] if one.reports else []
+    lines += _where_lost(one)
     if any(target.package for target in result.targets):
         dist = manifest.folder / "dist" / manifest.name
         lines.append(f"packages: {os.path.relpath(dist)}{os.sep}")
     return lines
+
+
+def _where_lost(one: Ended) -> list[str]:
+    """Return how to find out where accuracy is lost, when a quantized target lost too much of it."""
+    quantized = any(action.step == "quantize" for action in one.session.plan.actions)
+    lost = any(
+        verdict.gate.kind == "max_drop" and not verdict.passed
+        for target in one.result.targets
+        for verdict in target.verdicts
+    )
+    if one.session.manifest.compare or not (quantized and lost):
+        return []
+    return ["too much accuracy is lost: `run --compare` shows in which block of the model"]
 
 
 def _same_targets(path: Path, result: RunResult) -> bool:
