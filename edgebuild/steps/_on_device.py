@@ -91,10 +91,11 @@ class Model:
         import numpy as np
 
         rows, columns = image.shape[:2]
-        image = _fit(image, self.height, self.width)
+        whole = not self.info["input"].get("crop")
+        image = (_fit if whole else _crop)(image, self.height, self.width)
         down, across = image.shape[:2]
         top, left = round((self.height - down) / 2 - 0.1), round((self.width - across) / 2 - 0.1)
-        grey = self.info["input"]["letterbox"]["pad"]
+        grey = self.info["input"]["letterbox"]["pad"] if whole else 0
         canvas = np.full((self.height, self.width, 3), grey, np.uint8)
         canvas[top : top + down, left : left + across] = image
         tensor = canvas.transpose(2, 0, 1)[None].astype(np.float32) / np.float32(255)
@@ -151,7 +152,8 @@ class Model:
         return boxes, scores[order], ids[order], output[4 + classes :, order].T
 
     def _keypoints(self, row: Any, ratio: float, left: int, top: int) -> list[list[float]]:
-        width = 3 if len(row) % 3 == 0 else 2
+        shape = self.info.get("kpt_shape")
+        width = shape[1] if shape else 3 if len(row) % 3 == 0 else 2
         points = row.reshape(-1, width).tolist()
         return [[round((x - left) / ratio, 1), round((y - top) / ratio, 1), *rest] for x, y, *rest in points]
 
@@ -177,6 +179,31 @@ def _fit(image: Any, height: int, width: int) -> Any:
     ratio = min(height / rows, width / columns, 1.0)
     fitting = max(round(columns * ratio), 1), max(round(rows * ratio), 1)
     return image if (columns, rows) == fitting else _resize(image, *fitting)
+
+
+def _crop(image: Any, height: int, width: int) -> Any:
+    """Resize an image to fill the input and cut out its middle: with Pillow, as the validation does."""
+    import numpy as np
+
+    rows, columns = image.shape[:2]
+    if height != width:
+        size = (width, height)
+    elif columns <= rows:
+        size = (width, int(width * rows / columns))
+    else:
+        size = (int(height * columns / rows), height)
+    try:
+        from PIL import Image
+
+        picture = Image.fromarray(np.ascontiguousarray(image))
+        image = np.asarray(picture.resize(size, Image.Resampling.BILINEAR))
+    except ModuleNotFoundError:
+        import cv2
+
+        smooth = cv2.INTER_AREA if size[0] < columns else cv2.INTER_LINEAR
+        image = cv2.resize(np.ascontiguousarray(image), size, interpolation=smooth)
+    left, top = round((size[0] - width) / 2), round((size[1] - height) / 2)
+    return image[top : top + height, left : left + width]
 
 
 def _resize(image: Any, width: int, height: int) -> Any:

@@ -115,6 +115,10 @@ def _tensors(info: Mapping[str, Any]) -> Iterator[str]:
             f"- an image is made to fit {width} x {height} (width x height) with its aspect ratio kept, "
             f"centred, and the rest filled with grey {letterbox.get('pad')}"
         )
+    if given.get("crop"):
+        height, width = info.get("imgsz", ("?", "?"))
+        fill = f"its short side becomes {width}" if height == width else f"it becomes {width} x {height}"
+        yield f"- an image is resized so that {fill}, and the middle {width} x {height} cut out"
     for index, output in enumerate(info.get("outputs", ())):
         layout = f": {output['layout']}" if output.get("layout") else ""
         yield f"- output `{output.get('name', index)}`: {_shape(output.get('shape', ()))}{layout}"

@@ -29,6 +29,19 @@ def test_describes_a_detector(build_detector: Callable[..., Any]) -> None:
     }  # fmt: skip
 
 
+def test_a_classifier_sees_the_middle_of_an_image(build_detector: Callable[..., Any]) -> None:
+    info = _model_info.describe_model(build_detector(), task="classify", name="x", imgsz=(8, 8), batch=1)
+    assert info["input"]["crop"] == {"short_side": True, "center": True}
+    assert "letterbox" not in info["input"]
+
+
+def test_keypoints_have_a_shape_where_the_file_says_it(build_detector: Callable[..., Any]) -> None:
+    for metadata, shape in (({"kpt_shape": "[17, 3]"}, [17, 3]), ({}, None)):
+        model = build_detector(metadata=metadata)
+        info = _model_info.describe_model(model, task="pose", name="x", imgsz=(8, 8), batch=1)
+        assert info.get("kpt_shape") == shape
+
+
 def test_a_dynamic_model_is_described_with_the_sizes_to_use(build_detector: Callable[..., Any]) -> None:
     model = build_detector(batch="batch", size="side")
     info = _model_info.describe_model(model, task="detect", name="x", imgsz=(64, 96), batch=2)

@@ -56,6 +56,22 @@ def test_the_input_is_that_of_the_validation(package: Callable[..., Path]) -> No
     assert place == (0.32, 24, 0, 150, 200)
 
 
+@pytest.mark.yolo
+@pytest.mark.parametrize("imgsz", [(64, 64), (64, 96)])
+@pytest.mark.parametrize("size", [(200, 150), (40, 151)])
+def test_the_input_of_a_classifier_is_that_of_the_validation(
+    package: Callable[..., Path], tmp_path: Path, imgsz: tuple[int, int], size: tuple[int, int]
+) -> None:
+    cv2 = pytest.importorskip("cv2")
+    from edgebuild.steps._letterbox import load_crop
+
+    image = np.random.default_rng(0).integers(0, 256, (*size, 3), dtype=np.uint8)
+    cv2.imwrite(str(tmp_path / "a.png"), image)
+    info = {"task": "classify", "imgsz": imgsz, "input": {"crop": {"short_side": True}}}
+    tensor, _ = Model(package(**info)).prepare(image[..., ::-1])
+    assert np.array_equal(tensor[0], load_crop(tmp_path / "a.png", imgsz))
+
+
 def test_boxes_come_back_in_pixels_of_the_image_and_the_weaker_of_two_goes(
     package: Callable[..., Path],
 ) -> None:
