@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 from edgebuild import protocol
 from edgebuild.action import ActionResult, FileInput, Outcome, TreeInput
 from edgebuild.collect import find, read_log, said_findings
+from edgebuild.container import new_name
 from edgebuild.errors import (
     EdgebuildError,
     StepError,
@@ -127,6 +128,12 @@ def _start(  # noqa: PLR0913 - likewise
             progress(line.removeprefix(protocol.PROGRESS_PREFIX))
 
     argv, env = command(action, scratch, environ, surroundings)
+    container = surroundings.container if surroundings is not None and not is_own(action) else None
+    name = ""
+    if container is not None:
+        name = new_name()
+        argv = container.argv(argv, scratch=scratch, env=env, name=name, timeout=action.timeout)
+        env = dict(environ)  # the engine's own; what the step gets is in its arguments
     try:
         return execute(
             argv,
@@ -140,6 +147,9 @@ def _start(  # noqa: PLR0913 - likewise
     except StartError as error:
         hint = "`edgebuild doctor` shows what was looked for and how to get it"
         raise ToolchainMissingError(f"{action.id}: {error}", hint=hint) from error
+    finally:
+        if container is not None:
+            container.remove(name, environ)
 
 
 def command(

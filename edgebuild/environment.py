@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgebuild import environment_store
+from edgebuild.container import Container, find_container, probe_contained
 from edgebuild.environment_activate import Activated, activate
 from edgebuild.execute import find_executable
 from edgebuild.probe import Probed, expand_pattern, probe_tool
@@ -44,6 +45,7 @@ class Surroundings:
         variables: Variables that are set, below those that an action sets itself.
         packages: Folders that hold its Python distributions; None: those of the interpreter's own prefix.
         files: Files and folders whose change can change this answer.
+        container: What runs the processes, for a toolchain with an image.
     """
 
     toolchain: str
@@ -57,6 +59,12 @@ class Surroundings:
     variables: Mapping[str, str] = field(default_factory=dict)
     packages: tuple[str, ...] | None = None
     files: tuple[str, ...] = ()
+    container: Container | None = None
+
+    @property
+    def watchable(self) -> bool:
+        """Whether the files alone tell that nothing has changed; of images and SDKs' scripts they do not."""
+        return self.kind == "python"
 
     @property
     def probed(self) -> Probed:
@@ -94,9 +102,15 @@ def surroundings(toolchain: Toolchain, environ: Mapping[str, str], root: Path) -
         root: The cache, which installed environments are in.
     """
     needs = toolchain.environment
+    found: Surroundings | None
     if not needs.own:
         return None
-    found = _python(toolchain, environ, root) if needs.requirements else _activated(toolchain, environ)
+    if needs.requirements:
+        found = _python(toolchain, environ, root)
+    elif needs.image:
+        found = _contained(toolchain, environ, root)
+    else:
+        found = _activated(toolchain, environ)
     if found is None or found.problem:
         return found
     return _with_system(found, toolchain, environ)
@@ -133,6 +147,22 @@ def _python(toolchain: Toolchain, environ: Mapping[str, str], root: Path) -> Sur
         variables={"VIRTUAL_ENV": str(folder), "PYTHONNOUSERSITE": "1"},
         packages=(str(found.packages),),
         files=(*files, str(found.packages)),
+    )
+
+
+def _contained(toolchain: Toolchain, environ: Mapping[str, str], root: Path) -> Surroundings:
+    memo = environment_store.home(root) / "probes"
+    container, problem, get = find_container(toolchain.name, toolchain.environment, environ, memo)
+    base = Surroundings(toolchain=toolchain.name, kind="container", get=get)
+    if container is None:
+        return _failed(base, problem)
+    return Surroundings(
+        toolchain=toolchain.name,
+        kind="container",
+        identity=f"image sha256:{container.digest}",
+        how=(f"found the image {container.image}",),
+        python="python3",
+        container=container,
     )
 
 
@@ -212,4 +242,6 @@ def probe_in(
     """Look for a tool where the toolchain's processes run."""
     if place is None:
         return probe_tool(toolchain.name, tool, environ)
+    if place.container is not None:
+        return probe_contained(toolchain.name, tool, place.container, environ)
     return probe_tool(toolchain.name, tool, place.applied(environ), paths=place.packages)

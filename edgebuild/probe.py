@@ -92,7 +92,7 @@ def probe_tool(
         probed = _with_version(probed, tool.version, executable, environ)
     if not probed.found:
         return probed
-    return _judged(probed, tool.supported, executable)
+    return judged(probed, tool.supported, executable)
 
 
 def variables_in(pattern: str) -> tuple[str, ...]:
@@ -135,7 +135,7 @@ def _with_version(probed: Probed, probe: VersionProbe, executable: str, environ:
                 how.append(f"cannot read {path}: {error.strerror}")
                 continue
             probed = replace(probed, files=(*probed.files, path))
-            version = _match(probe.regex, text)
+            version = match_version(probe.regex, text)
             if version:
                 return replace(probed, version=version, raw=text, how=(*how, f"read {path}"))
             raw = raw or text
@@ -149,7 +149,7 @@ def _asked(probed: Probed, probe: VersionProbe, executable: str, environ: Mappin
         captured = capture([executable, *probe.command], env=environ, timeout=VERSION_SECONDS)
     except (OSError, TimeoutError) as error:
         return replace(probed, how=(*probed.how, f"`{words}` did not run: {error}"))
-    version = _match(probe.regex, captured.text)
+    version = match_version(probe.regex, captured.text)
     said = f"ran `{words}`" if version else f"`{words}` printed nothing matching {probe.regex!r}"
     return replace(probed, version=version, raw=captured.text, how=(*probed.how, said))
 
@@ -184,7 +184,8 @@ def _distributions(name: str, folders: Sequence[str]) -> Iterator[tuple[str, str
                 yield str(Path(folder).absolute() / entry / "METADATA"), version
 
 
-def _match(regex: str, text: str) -> str:
+def match_version(regex: str, text: str) -> str:
+    """Return the version that a regular expression finds in a text, or nothing."""
     match = re.search(regex, text, re.MULTILINE)
     if match is None:
         return ""
@@ -192,7 +193,8 @@ def _match(regex: str, text: str) -> str:
     return ".".join(groups) if match.groups() else match.group(0)
 
 
-def _judged(probed: Probed, supported: str, executable: str) -> Probed:
+def judged(probed: Probed, supported: str, executable: str) -> Probed:
+    """Return what is found with its version compared with a range; without one the file identifies it."""
     known = in_range(probed.version, supported) if probed.version else None
     if known is False:
         problem = f"{probed.name} {probed.version} is outside the supported range {supported}"

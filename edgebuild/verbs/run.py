@@ -149,7 +149,8 @@ def _one(
     reports = () if received else report_files(session, result)
     ended = Ended(session=session, result=result, reports=reports)
     seen = None
-    if _nothing_to_do(result, options):
+    watchable = all(place.watchable for place in session.installed.surroundings.values())
+    if watchable and _nothing_to_do(result, options):
         written = [*reports, *(path for paths in placed.values() for path in paths.values())]
         files = watched_files(session, context, results, templates=options.templates, written=written)
         seen = Watched(files=files, environ=watched_variables(session, context.environ))
