@@ -115,7 +115,8 @@ def _search_problems(manifest: Manifest, target: Target, recipe: Recipe) -> Iter
     if asked is None:
         return
     place = f"targets.{target.name}.quantize.mixed_precision"
-    inherited = manifest.positions.get(place) == manifest.positions.get("quantize.mixed_precision")
+    here = manifest.positions.get(place)
+    inherited = here is not None and here == manifest.positions.get("quantize.mixed_precision")
     if not {"qdq", "qdq_w8a16"} & set(recipe.sources) and not inherited:
         text = f"recipe {recipe.name!r} reads no quantized model, so there is nothing to search"
         yield _problem(manifest, place, text, "remove mixed_precision, or choose an int8 recipe")

@@ -140,7 +140,7 @@ def search_label(target: Target, settings: Quantize, *, pairs: bool, head: str) 
     for letters, name in (("drop", "max_drop"), ("slow", "max_slowdown"), ("n", "budget"), ("", "metric")):
         value = getattr(asked, name)
         if value != getattr(_DEFAULTS, name):
-            parts.append(f"{letters}{value if isinstance(value, str) else canonical_json(value)}")
+            parts.append(f"{letters}{value if isinstance(value, str) else format(value, 'g')}")
     parts += [f"t{target.benchmark.threads}"] if target.benchmark.threads != THREADS else []
     return f"@{'-'.join(parts)}" if parts else ""
 
