@@ -21,6 +21,7 @@ OWN = (
     "calibration-copies",
     "calibration-coverage",
     "calibration-few",
+    "calibration-many",
     "calibration-near-validation",
     "calibration-one-class",
     "calibration-shift",

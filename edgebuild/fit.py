@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from edgebuild.action import Finding
 from edgebuild.errors import Problem
 from edgebuild.gates import METRICS
 from edgebuild.tool_version import version_faults
@@ -98,7 +99,8 @@ def _data_problems(
     if calibrates and need and manifest.dataset and manifest.dataset.calibration.images < need.minimum:
         count = manifest.dataset.calibration.images
         text = f"{toolchain.name} needs at least {need.minimum} calibration images, {count} are asked for"
-        yield _problem(manifest, "dataset.calibration.images", text, "")
+        hint = f"raise it to {need.minimum} or more, or add images to the split"
+        yield _problem(manifest, "dataset.calibration.images", text, hint)
     given = manifest.model.weights
     if "weights" in recipe.sources and given is not None and given.suffix != ".pt":
         text = f"recipe {recipe.name!r} reads PyTorch weights, the model is given as {given.suffix}"
@@ -107,6 +109,21 @@ def _data_problems(
         yield from _type_problems(manifest, target, toolchain)
     yield from _search_problems(manifest, target, recipe)
     yield from _gate_problems(manifest, target, recipe)
+
+
+def calibration_notes(manifest: Manifest, target: Target, toolchain: Toolchain) -> tuple[Finding, ...]:
+    """Return whether a target calibrates on more images than its toolchain makes use of."""
+    need, dataset = toolchain.calibration, manifest.dataset
+    calibrates = bool(CALIBRATED_SOURCES & set(chosen_recipe(target, toolchain).sources))
+    if not calibrates or dataset is None or need is None or need.useful_maximum is None:
+        return ()
+    count = dataset.calibration.images
+    if count <= need.useful_maximum:
+        return ()
+    message = f"{target.name} calibrates on {count} images; {toolchain.name} gains nothing beyond "
+    message += str(need.useful_maximum)
+    hint = "lower dataset.calibration.images: more only take longer"
+    return (Finding(id="calibration-many", level="note", message=message, hint=hint),)
 
 
 def _search_problems(manifest: Manifest, target: Target, recipe: Recipe) -> Iterator[Problem]:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from edgebuild.fit import chosen_recipe, target_problems
+from edgebuild.fit import calibration_notes, chosen_recipe, target_problems
 from edgebuild.toolchain import CalibrationNeed, Limits
 from tests.unit.plans import DATASET, MODEL, TRAIN, ascend, gate, int8, manifest, target, toolchain
 
@@ -94,6 +94,16 @@ class TestData:
         found = only(list(target_problems(manifest(one), one, chain)))
         assert (found.path, found.line, found.column) == ("dataset.calibration.images", 7, 5)
         assert "at least 100 calibration images, 4 are asked for" in found.message
+
+    def test_more_images_than_are_useful_are_a_note(self) -> None:
+        chain = toolchain("ascend")
+        one, plain = ascend(recipe="int8"), ascend(recipe="fp16")
+        plenty = replace(DATASET, calibration=replace(DATASET.calibration, images=201))
+        (note,) = calibration_notes(manifest(one, dataset=plenty), one, chain)
+        assert (note.id, note.level) == ("calibration-many", "note")
+        assert "calibrates on 201 images; ascend gains nothing beyond 200" in note.message
+        assert calibration_notes(manifest(one), one, chain) == ()
+        assert calibration_notes(manifest(plain, dataset=plenty), plain, chain) == ()
 
     def test_float_needs_none(self) -> None:
         assert problems(ascend(), dataset=None) == []
