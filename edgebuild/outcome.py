@@ -158,7 +158,6 @@ def _require_documents(plan: Plan, results: Mapping[str, ActionResult], context:
             (target.verdict, "verdict"),
             (target.detections, "detections"),
             (target.benchmark, "benchmark"),
-            (target.compare, "comparison"),
             (target.search, "search"),
             (target.compare, "comparison"),
         ]
@@ -203,8 +202,6 @@ def _target(
         artifact=_relative(placed.get("artifact"), workspace),
         detections=_blob(results, target.detections, "detections", context),
         benchmark=_blob(results, target.benchmark, "benchmark", context),
-        comparison=_blob(results, target.compare, "comparison", context),
-        actions=target.actions,
         search=_blob(results, target.search, "search", context),
         comparison=_blob(results, target.compare, "comparison", context),
     )

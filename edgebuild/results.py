@@ -32,7 +32,6 @@ class TargetResult:
         artifact: Artifact path relative to the workspace, or empty.
         detections: Detections document of the artifact, or None.
         benchmark: Benchmark document, or None.
-        comparison: Comparison with the float model, block by block, or None.
         search: What the search that chose its float nodes found, or None.
         comparison: Comparison with the float model, block by block, or None.
         actions: Ids of the actions it needed.
@@ -51,7 +50,6 @@ class TargetResult:
     artifact: str = ""
     detections: Path | None = None
     benchmark: Path | None = None
-    comparison: Path | None = None
     search: Path | None = None
     comparison: Path | None = None
     actions: tuple[str, ...] = ()
