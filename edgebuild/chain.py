@@ -21,7 +21,7 @@ from edgebuild.own_step import (
 )
 
 if TYPE_CHECKING:
-    from edgebuild.manifest import Manifest, Quantize, Target
+    from edgebuild.manifest import Export, Manifest, Quantize, Target
 
 
 def weights(manifest: Manifest) -> Ref | FileRef:
@@ -75,18 +75,18 @@ def train(manifest: Manifest, target: Target) -> Action:
     )
 
 
-def export(manifest: Manifest, target: Target, batch: int) -> Action:
-    """Return the ONNX export for a batch size."""
+def export(manifest: Manifest, target: Target, batch: int, settings: Export | None = None) -> Action:
+    """Return the ONNX export for a batch size; ``settings``: where they are not the manifest's own."""
     model = manifest.model
     source = weights(manifest)
-    settings = model.export
+    settings = settings or model.export
     arguments = ["--weights", source.path("weights"), "--task", model.task, *imgsz_arguments(model.imgsz)]
     arguments += ["--batch", str(batch), "--opset", str(settings.opset)]
     arguments += ["--simplify"] if settings.simplify else []
     arguments += ["--dynamic"] if settings.dynamic else []
     arguments += ["--model", "out/model.onnx", "--info", "out/model.json"]
     return own_step(
-        export_id(batch),
+        f"export{export_label(model.export, settings, batch)}",
         "export",
         "export",
         arguments,
@@ -262,9 +262,32 @@ def _conversion(program: str, action_id: str, arguments: list[str], target: Targ
     )
 
 
-def export_id(batch: int) -> str:
-    """Return the id of the export for a batch size."""
-    return "export" if batch == 1 else f"export@b{batch}"
+def look(target: Target, toolchain: str, limits: list[str], model: Ref) -> Action:
+    """Return the look at an ONNX file before a compiler gets it; it goes on as it is."""
+    return own_step(
+        f"limits@{toolchain}-{model.action.replace('@', '-')}",
+        "limits",
+        "limits",
+        ["--model", model.path("model"), *limits, "--output", "out/model.onnx"],
+        target=target.name,
+        inputs=(model.to("model"),),
+        outputs=(Output(role="model", path="model.onnx"),),
+    )
+
+
+def export_label(asked: Export, settings: Export, batch: int) -> str:
+    """Return ``@...`` for what sets an export apart from the manifest's own with batch 1."""
+    parts = [] if batch == 1 else [f"b{batch}"]
+    parts += fitted_parts(asked, settings)
+    return f"@{'-'.join(parts)}" if parts else ""
+
+
+def fitted_parts(asked: Export, settings: Export) -> list[str]:
+    """Return short words for how export settings differ from the manifest's."""
+    return [
+        *([f"op{settings.opset}"] if settings.opset != asked.opset else []),
+        *(["static"] if settings.dynamic != asked.dynamic else []),
+    ]
 
 
 def _quantize_origin(target: Target) -> tuple[tuple[str, str], ...]:

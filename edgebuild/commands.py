@@ -36,10 +36,11 @@ def script(plan: Plan, actions: Iterable[Action]) -> str:
 
 
 def assumed(plan: Plan, action: Action) -> list[str]:
-    """Return in words the versions of tools that the action takes for granted because they are not here."""
+    """Return in words what is not as the manifest says, and the versions of tools that are not here."""
     targets = [target for target in plan.targets if target.name in action.targets]
     toolchains = {target.toolchain.name: target.versions for target in targets}
-    return [
+    notes = [note.message for target in targets for note in target.notes if action.step == "export"]
+    return notes + [
         f"{name}/{chosen.tool} is not here: this is for version {chosen.text}"
         for name, versions in toolchains.items()
         for chosen in versions

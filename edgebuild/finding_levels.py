@@ -27,7 +27,9 @@ OWN = (
     "calibration-shift",
     "calibration-size",
     "not-reproducible",
+    "opset-fitted",
     "quantize-groups",
+    "shapes-fitted",
     "step-warning",
 )
 """Findings of edgebuild's own steps; a toolchain declares those of its tools."""

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 from edgebuild.action import Finding
 from edgebuild.errors import Problem
 from edgebuild.gates import METRICS
+from edgebuild.limits import limit_faults
 from edgebuild.tool_version import version_faults
-from edgebuild.toolchain import limit_faults, resolve_options
+from edgebuild.toolchain import resolve_options
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -19,9 +20,6 @@ if TYPE_CHECKING:
 
 CALIBRATED_SOURCES = frozenset({"calibration", "qdq", "qdq_w8a16", "qdq_naive"})
 """Sources of a recipe that need calibration images."""
-
-ONNX_SOURCES = frozenset({"onnx", "fp16", "dynamic", "qdq", "qdq_w8a16", "qdq_naive"})
-"""Sources of a recipe that are ONNX files."""
 
 
 def chosen_recipe(target: Target, toolchain: Toolchain) -> Recipe:
@@ -48,16 +46,8 @@ def target_problems(
         return manifest.file, line, column, place
 
     yield from resolve_options(toolchain, target.options, where, recipe=recipe)[1]
-    reads = {source for step in recipe.steps for _, source in step.inputs}
-    opset = manifest.model.export.opset if ONNX_SOURCES & reads or not reads else None
-    for fault in limit_faults(
-        toolchain,
-        task=manifest.model.task,
-        opset=opset,
-        batch=target.batch,
-        dynamic=manifest.model.export.dynamic,
-    ):
-        yield _problem(manifest, path, fault, "")
+    for place, text, hint in limit_faults(manifest, target, toolchain, recipe):
+        yield _problem(manifest, place, text, hint)
     yield from _head_problems(manifest, target, toolchain, recipe)
     for option, text, hint in version_faults(target, toolchain, recipe, versions):
         yield _problem(manifest, f"{path}.options.{option}" if option else path, text, hint)

@@ -187,7 +187,8 @@ def _target(
     broken = next((results[name] for name in target.actions if not _done(results.get(name))), None)
     status: Status = "failed" if broken else ("passed" if document.get("status") == "passed" else "rejected")
     workspace = plan.manifest.folder
-    findings = [f for name in target.actions if name in results for f in results[name].findings]
+    said = [f for name in target.actions if name in results for f in results[name].findings]
+    findings = [*target.notes, *said]
     return TargetResult(
         name=target.name,
         toolchain=target.toolchain.name,

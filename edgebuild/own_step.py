@@ -20,6 +20,7 @@ DISTRIBUTIONS: dict[str, tuple[str, ...]] = {
     "head": ("onnx", "onnxruntime", "numpy"),
     "calibrate": ("ultralytics", "torchvision", "numpy", "opencv-python|opencv-python-headless"),
     "calibration_format": ("numpy",),
+    "limits": ("onnx",),
     "preprocess": ("onnx", "onnxruntime"),
     "ranges": ("onnx", "onnxruntime", "numpy"),
     "quantize": ("onnx", "onnxruntime", "numpy"),

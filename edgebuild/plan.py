@@ -14,6 +14,7 @@ from edgebuild.errors import ManifestError
 from edgebuild.finding_levels import finding_problems
 from edgebuild.fit import chosen_head, chosen_recipe, target_problems
 from edgebuild.gates import METRICS
+from edgebuild.limits import fit_notes
 from edgebuild.measure import Subject
 from edgebuild.own_step import Ref
 from edgebuild.source import Sources
@@ -23,7 +24,7 @@ from edgebuild.vendor import late_steps, package_files, vendor_step
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from edgebuild.action import Action
+    from edgebuild.action import Action, Finding
     from edgebuild.errors import Problem
     from edgebuild.manifest import Manifest, Target
     from edgebuild.tool_version import ToolVersion
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
 
 STEP_ORDER = (
     "train", "export", "head", "calibrate", "calibration", "preprocess", "ranges", "search", "quantize",
-    "float-nodes", "graph-files", "compile",
+    "limits", "float-nodes", "graph-files", "compile",
     "validate", "detections", "benchmark", "compare", "verdict", "package",
 )  # fmt: skip
 """The chain in words, for ``--until`` and for people; a vendor's own steps count as ``compile``."""
@@ -54,6 +55,7 @@ class TargetPlan:
         package: Id of its package, or empty for a target that is only compared with.
         actions: Ids of everything it needs, in plan order.
         versions: Versions of tools that its commands are made for.
+        notes: What was changed for it so that its compiler can take the model.
     """
 
     name: str
@@ -69,6 +71,7 @@ class TargetPlan:
     package: str
     actions: tuple[str, ...]
     versions: tuple[ToolVersion, ...] = ()
+    notes: tuple[Finding, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -167,7 +170,7 @@ class _Draft:
         """Write down everything one target needs."""
         recipe = chosen_recipe(target, toolchain)
         head = chosen_head(target, recipe)
-        source = Sources(self.add, self._manifest, target, toolchain, self._cpu, head=head)
+        source = Sources(self.add, self._manifest, target, toolchain, self._cpu, recipe=recipe, head=head)
         versions = tool_versions(target, toolchain, recipe, self._versions)
         for step in recipe.steps:
             for own in late_steps(self._manifest, target, toolchain, recipe, step, source.read, versions):
@@ -200,6 +203,7 @@ class _Draft:
                 package=package,
                 actions=self._closure([package or verdict, *map(_id, pictures_of.values()), artifact.action]),
                 versions=versions,
+                notes=fit_notes(target, toolchain, self._manifest.model.export, source.export),
             )
         )
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from edgebuild import chain, search_plan
+from edgebuild.fit import CALIBRATED_SOURCES
+from edgebuild.limits import ONNX_SOURCES, fitted_export, look_arguments, needs_look
 from edgebuild.own_step import FileRef, Ref
 from edgebuild.quantization import (
     dynamic_label,
@@ -20,7 +22,7 @@ if TYPE_CHECKING:
 
     from edgebuild.action import Action
     from edgebuild.manifest import Manifest, Quantize, Target
-    from edgebuild.toolchain import Toolchain
+    from edgebuild.toolchain import Recipe, Toolchain
 
 
 class Sources:
@@ -32,10 +34,11 @@ class Sources:
         target: The target that reads.
         toolchain: Its toolchain.
         cpu: This machine's CPU family, for a target that names none.
+        recipe: The target's recipe; None: the default one.
         head: Where the model ends that the recipe reads.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what a recipe can read depends on all of these
         self,
         add: Callable[[Action], str],
         manifest: Manifest,
@@ -43,6 +46,7 @@ class Sources:
         toolchain: Toolchain,
         cpu: str,
         *,
+        recipe: Recipe | None = None,
         head: str = "full",
     ) -> None:
         self._add = add
@@ -52,6 +56,7 @@ class Sources:
         types = resolve_for(target.quantize, target.cpu or cpu, toolchain.qdq)
         self._types = without_decode(types) if head == "cut" else types
         self._head = head
+        self.export = fitted_export(manifest, toolchain, recipe or toolchain.default_recipe)
         self._steps: dict[str, Action] = {}
         self.used: set[str] = set()
         self.searched = ""
@@ -63,7 +68,13 @@ class Sources:
 
     def read(self, name: str) -> Ref | FileRef:
         """Return a source for a vendor's step, which may also read the model's weights."""
-        return self._weights() if name == "weights" else self.get(name)
+        if name == "weights":
+            return self._weights()
+        ref = self.get(name)
+        if name not in ONNX_SOURCES or not needs_look(self._manifest, self._toolchain):
+            return ref
+        done = self._add(chain.look(self._target, self._toolchain.name, look_arguments(self._toolchain), ref))
+        return Ref(action=done, output="model", name="model.onnx")
 
     def get(self, name: str) -> Ref:
         """Return a source that an action makes, by the name that recipes use.
@@ -88,16 +99,17 @@ class Sources:
         }
         return makers[name]()
 
-    def onnx(self, batch: int) -> Ref:
-        """Return the float ONNX for a batch size, as exported."""
+    def onnx(self, batch: int, *, fitted: bool = False) -> Ref:
+        """Return the float ONNX for a batch size as exported: as the manifest says, or as it fits."""
         if self._manifest.model.train is not None:
             self._add(chain.train(self._manifest, self._target))
-        done = self._add(chain.export(self._manifest, self._target, batch))
+        settings = self.export if fitted else None
+        done = self._add(chain.export(self._manifest, self._target, batch, settings))
         return Ref(action=done, output="model", name="model.onnx")
 
     def model(self) -> Ref:
         """Return the float ONNX with the target's batch and the recipe's head."""
-        exported = self.onnx(self._target.batch)
+        exported = self.onnx(self._target.batch, fitted=True)
         if self._head == "full":
             return exported
         info = Ref(action=exported.action, output="info", name="model.json")
@@ -113,7 +125,13 @@ class Sources:
         """Return what sets the target's model apart from the one that most targets read."""
         head = [] if self._head == "full" else [self._head]
         parts = head if self._target.batch == 1 else [f"b{self._target.batch}", *head]
-        return f"@{'-'.join(parts)}" if parts else ""
+        return self._named(f"@{'-'.join(parts)}" if parts else "")
+
+    def _named(self, label: str) -> str:
+        """Return a label with what sets the target's export apart from that of the manifest, if anything."""
+        parts = chain.fitted_parts(self._manifest.model.export, self.export)
+        words = [*parts, label.removeprefix("@")] if label else parts
+        return f"@{'-'.join(words)}" if words else ""
 
     def _weights(self) -> Ref | FileRef:
         if self._manifest.model.train is not None:
@@ -140,12 +158,12 @@ class Sources:
 
     def _float16(self) -> Ref:
         label = float16_label(self._types, batch=self._target.batch, head=self._head)
-        done = self._add(chain.float16(self._target, self._types, self.model(), label))
+        done = self._add(chain.float16(self._target, self._types, self.model(), self._named(label)))
         return Ref(action=done, output="model", name="model.onnx")
 
     def _dynamic(self) -> Ref:
         label = dynamic_label(self._types, batch=self._target.batch, head=self._head)
-        done = self._add(chain.dynamic(self._target, self._types, self._prepared(), label))
+        done = self._add(chain.dynamic(self._target, self._types, self._prepared(), self._named(label)))
         return Ref(action=done, output="model", name="model.onnx")
 
     def _quantized(self, types: Quantize, *, naive: bool) -> Ref:
@@ -155,17 +173,17 @@ class Sources:
         if types.mixed_precision is not None and not naive:
             return self._searched(types, model, tensors)
         method = variant_label(types, batch=batch, ranges_only=True, head=head)
-        measured = self._add(chain.ranges(self._target, types, model, tensors, method))
+        measured = self._add(chain.ranges(self._target, types, model, tensors, self._named(method)))
         ranges = Ref(action=measured, output="ranges", name="ranges.json")
         pairs = self._toolchain.qdq.style == "pairs"
-        label = variant_label(types, batch=batch, naive=naive, pairs=pairs, head=head)
+        label = self._named(variant_label(types, batch=batch, naive=naive, pairs=pairs, head=head))
         quantized = chain.quantize(self._target, types, model, ranges, label, naive=naive, pairs=pairs)
         done = self._add(quantized)
         return Ref(action=done, output="model", name="model.onnx")
 
     def _searched(self, types: Quantize, model: Ref, tensors: Ref) -> Ref:
         pairs = self._toolchain.qdq.style == "pairs"
-        label = search_plan.search_label(self._target, types, pairs=pairs, head=self._head)
+        label = self._named(search_plan.search_label(self._target, types, pairs=pairs, head=self._head))
         refs = {"model": model, "float": self.model(), "info": self.info(), "calibration": tensors}
         action = search_plan.search(self._manifest, self._target, types, refs, label, pairs=pairs)
         self.searched = self._add(action)

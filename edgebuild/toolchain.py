@@ -48,7 +48,6 @@ __all__ = [
     "Tool",
     "Toolchain",
     "VersionProbe",
-    "limit_faults",
     "load_toolchain",
     "resolve_options",
     "toolchain_names",
@@ -132,31 +131,8 @@ def resolve_options(
     return values, tuple(_option_problem(where(name), message, hint) for name, message, hint in wrong)
 
 
-def limit_faults(
-    toolchain: Toolchain, *, task: str, opset: int | None, batch: int, dynamic: bool
-) -> tuple[str, ...]:
-    """Return in words what a model asks of a toolchain that it cannot do.
-
-    Args:
-        toolchain: The toolchain.
-        task: The model's task.
-        opset: ONNX opset of the export, or None when the recipe reads no ONNX.
-        batch: Batch of the target.
-        dynamic: The export has dynamic shapes.
-    """
-    limits = toolchain.limits
-    faults = []
-    if limits.tasks and task not in limits.tasks:
-        faults.append(
-            f"{toolchain.name} is not known to take task {task!r} (it takes {', '.join(limits.tasks)})"
-        )
-    if opset is not None and not _inside(opset, limits.opset):
-        faults.append(f"{toolchain.name} takes ONNX opset {_span(limits.opset)}, the export has {opset}")
-    if not _inside(batch, limits.batch):
-        faults.append(f"{toolchain.name} takes batch {_span(limits.batch)}, the target has {batch}")
-    if dynamic and not limits.dynamic:
-        faults.append(f"{toolchain.name} takes static shapes only; set model.export.dynamic to false")
-    return tuple(faults)
+def _is_toolchain(base: Path, name: str) -> bool:
+    return bool(re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]*", name)) and (base / name / FILE_NAME).is_file()
 
 
 def _requirement_problems(folder: Path, document: Mapping[str, Any]) -> Iterator[Problem]:
@@ -165,18 +141,6 @@ def _requirement_problems(folder: Path, document: Mapping[str, Any]) -> Iterator
         file = folder / name
         for line, message in parse_requirements(read_text(file, shown=str(file), what="requirements"))[1]:
             yield Problem(file=str(file), line=line, message=message)
-
-
-def _is_toolchain(base: Path, name: str) -> bool:
-    return bool(re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]*", name)) and (base / name / FILE_NAME).is_file()
-
-
-def _inside(value: int, span: tuple[int, int | None]) -> bool:
-    return span[0] <= value and (span[1] is None or value <= span[1])
-
-
-def _span(span: tuple[int, int | None]) -> str:
-    return f"{span[0]} to {span[1]}" if span[1] is not None else f"{span[0]} and more"
 
 
 def _given_faults(

@@ -130,11 +130,15 @@ def _tool(name: str, document: Mapping[str, Any]) -> Tool:
 def _limits(document: Mapping[str, Any]) -> Limits:
     tasks = tuple(document.get("tasks", ()))
     dynamic = document.get("dynamic", False)
+    operators = document.get("operators", {})
     return Limits(
         opset=_bounds(document.get("opset")),
         batch=_bounds(document.get("batch")),
         dynamic=dynamic,
         tasks=tasks,
+        refuse=tuple(operators.get("refuse", ())),
+        refuse_hint=operators.get("hint", ""),
+        size_mb=document.get("size_mb"),
     )
 
 

@@ -51,12 +51,18 @@ class Limits:
         batch: Least and greatest batch, both included.
         dynamic: Dynamic shapes are possible.
         tasks: Tasks it is known to take; empty: all.
+        refuse: ONNX operators that it does not compile.
+        refuse_hint: What to do about such an operator.
+        size_mb: Greatest size of the ONNX file in MB (1,000,000 bytes), or None.
     """
 
     opset: tuple[int, int | None] = (1, None)
     batch: tuple[int, int | None] = (1, None)
     dynamic: bool = False
     tasks: tuple[str, ...] = ()
+    refuse: tuple[str, ...] = ()
+    refuse_hint: str = ""
+    size_mb: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

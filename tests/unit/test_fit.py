@@ -7,7 +7,7 @@ import pytest
 
 from edgebuild.fit import calibration_notes, chosen_recipe, target_problems
 from edgebuild.toolchain import CalibrationNeed, Limits
-from tests.unit.plans import DATASET, MODEL, TRAIN, ascend, gate, int8, manifest, target, toolchain
+from tests.unit.plans import DATASET, MODEL, TRAIN, WORKSPACE, ascend, gate, int8, manifest, target, toolchain
 
 if TYPE_CHECKING:
     from edgebuild.errors import Problem
@@ -52,9 +52,13 @@ def test_an_option_that_does_not_exist() -> None:
 
 
 class TestLimits:
-    def test_the_opset_of_what_the_vendor_reads(self) -> None:
-        newer = replace(MODEL, export=replace(MODEL.export, opset=18))
-        assert "opset 11 to 17, the export has 18" in only(problems(ascend(), model=newer)).message
+    def test_the_opset_of_an_onnx_that_cannot_be_exported_anew(self) -> None:
+        export = replace(MODEL.export, opset=18)
+        given = replace(MODEL, weights=WORKSPACE / "best.onnx", export=export)
+        found = only(problems(ascend(), model=given))
+        assert "opset 11 to 17, the export has 18" in found.message
+        assert "model.export.opset: 17" in found.hint
+        assert problems(ascend(), model=replace(MODEL, export=export)) == []
 
     def test_the_opset_does_not_matter_to_who_reads_no_onnx(self) -> None:
         newer = replace(MODEL, export=replace(MODEL.export, opset=18))
@@ -63,19 +67,20 @@ class TestLimits:
         assert problems(one, limits={"opset": (11, 17)}, model=newer) == []
 
     def test_the_opset_of_what_is_shipped_as_it_is(self) -> None:
-        assert "opset" in only(problems(target(), limits={"opset": (1, 16)})).message
+        given = replace(MODEL, weights=WORKSPACE / "best.onnx")
+        assert "opset" in only(problems(target(), limits={"opset": (1, 16)}, model=given)).message
 
-    def test_batch_task_and_shapes(self) -> None:
+    def test_batch_and_task_are_said_together_with_what_to_change(self) -> None:
         found = problems(
             target(batch=8),
             limits={"batch": (1, 4), "tasks": ("classify",), "dynamic": False},
             model=replace(MODEL, export=replace(MODEL.export, dynamic=True)),
         )
         text = "\n".join(p.message for p in found)
-        assert len(found) == 3
+        assert len(found) == 2  # open shapes are fixed without asking
         assert "batch 1 to 4" in text
         assert "task 'detect'" in text
-        assert "static shapes" in text
+        assert "set targets.pi.batch: 4" in "".join(p.hint for p in found)
 
     def test_no_limit_is_no_problem(self) -> None:
         chain = replace(toolchain("onnxruntime"), limits=Limits(dynamic=True))

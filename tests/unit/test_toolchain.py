@@ -8,7 +8,7 @@ import pytest
 
 from edgebuild.errors import ManifestError, UsageError
 from edgebuild.steps.calibration_format import FORMATS
-from edgebuild.toolchain import limit_faults, load_toolchain, resolve_options, toolchain_names
+from edgebuild.toolchain import load_toolchain, resolve_options, toolchain_names
 from edgebuild.toolchain_checks import schema
 
 if TYPE_CHECKING:
@@ -323,18 +323,6 @@ def test_an_array_without_items_takes_anything(acme: Toolchain) -> None:
     values, found = resolve_options(acme, {"chip": "a1", "rest": [1, ["x"]], "scale": 2}, place)
     assert not found
     assert values["rest"] == (1, ("x",))
-
-
-def test_limits_are_said_in_words(acme: Toolchain) -> None:
-    assert limit_faults(acme, task="detect", opset=17, batch=64, dynamic=False) == ()
-    found = limit_faults(acme, task="pose", opset=18, batch=0, dynamic=True)
-    assert found == (
-        "acme is not known to take task 'pose' (it takes detect)",
-        "acme takes ONNX opset 11 to 17, the export has 18",
-        "acme takes batch 1 and more, the target has 0",
-        "acme takes static shapes only; set model.export.dynamic to false",
-    )
-    assert limit_faults(acme, task="detect", opset=None, batch=1, dynamic=False) == ()
 
 
 def test_the_schema_and_the_step_know_the_same_calibration_formats() -> None:
