@@ -13,8 +13,8 @@ from edgebuild.report_findings import findings
 from edgebuild.report_html import render_html
 from edgebuild.report_markdown import render_markdown
 from edgebuild.report_sarif import sarif_document
-from edgebuild.report_words import overall
 from edgebuild.report_search import searches
+from edgebuild.report_words import overall
 from edgebuild.results import count, finding_row, metric_row, run_document
 
 if TYPE_CHECKING:
@@ -64,8 +64,8 @@ def report_document(run: RunResult) -> dict[str, Any]:
         "counts": {str(outcome): count(run, outcome) for outcome in Outcome},
         "baseline": [metric_row(metric) for metric in run.baseline],
         "protocol": dict(run.protocol),
-        "findings": [{**finding_row(finding), "from": origin} for finding, origin in findings(run)],
         "searches": searches(run),
+        "findings": [{**finding_row(finding), "from": origin} for finding, origin in findings(run)],
         "comparisons": comparisons(run),
         "dag": [
             {

@@ -15,8 +15,8 @@ from edgebuild.report_findings import circumstances, findings
 from edgebuild.report_markup import Markup, el, join, raw
 from edgebuild.report_pictures import pictures
 from edgebuild.report_plots import tradeoff
-from edgebuild.report_tables import action_table, badge, facts, finding_list, metric_table, verdict_table
 from edgebuild.report_search import front
+from edgebuild.report_tables import action_table, badge, facts, finding_list, metric_table, verdict_table
 from edgebuild.report_words import OUTCOMES, SYMBOLS, overall, plural, seconds, summary
 from edgebuild.results import count
 
@@ -123,9 +123,9 @@ def _sections(run: RunResult) -> Iterator[tuple[str, str, Markup]]:
         yield "metrics", "Metrics", join([metric_table(run), _metric_note(run)])
     for name, title, content in (
         ("tradeoff", "Accuracy against latency", tradeoff(run)),
+        ("search", "What was searched", front(run)),
         ("classes", "Accuracy per class", per_class(run)),
         ("compared", "Float against quantized, block by block", compared(run)),
-        ("search", "What was searched", front(run)),
         ("pictures", "What they see", pictures(run)),
         ("dag", "What ran", dag(run)),
     ):

@@ -9,8 +9,8 @@ from edgebuild.action import Outcome
 from edgebuild.report_compare import comparisons, verdict_line
 from edgebuild.report_dag import why
 from edgebuild.report_findings import findings
-from edgebuild.report_tables import COLUMNS
 from edgebuild.report_search import front_lines, probes_line, searches
+from edgebuild.report_tables import COLUMNS
 from edgebuild.report_words import (
     SYMBOLS,
     delta,
@@ -50,9 +50,8 @@ def render_markdown(run: RunResult) -> str:
         *_section("Verdicts", _verdicts(run)),
         *_section("Metrics", _metrics(run)),
         *_section("Block by block", _compared(run)),
-        *_section("Findings", _findings(run)),
-        *_section("Block by block", _compared(run)),
         *_section("Searches", _searches(run)),
+        *_section("Findings", _findings(run)),
         *_section("What ran", _actions(run)),
     ]
     return "\n".join(lines).rstrip() + "\n"
@@ -125,7 +124,6 @@ def _cell(metric: Metric | None, base: Metric | None) -> str:
     return with_unit(metric.name, metric.value) + (f" ({', '.join(marks)})" if marks else "")
 
 
-def _findings(run: RunResult) -> Iterator[str]:
 def _searches(run: RunResult) -> Iterator[str]:
     for name, document in searches(run).items():
         yield f"**{plain(name)}** {plain(' '.join(document['said']))}"
@@ -138,6 +136,7 @@ def _searches(run: RunResult) -> Iterator[str]:
         yield ""
 
 
+def _findings(run: RunResult) -> Iterator[str]:
     for finding, origin in findings(run):
         hint = f" *{plain(finding.hint)}*" if finding.hint else ""
         head = f"- {SYMBOLS[finding.level]} **{plain(finding.id)}**"
