@@ -205,6 +205,7 @@ def _target(
         benchmark=_blob(results, target.benchmark, "benchmark", context),
         search=_blob(results, target.search, "search", context),
         comparison=_blob(results, target.compare, "comparison", context),
+        actions=target.actions,
     )
 
 
