@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from edgebuild.cache_collect import Collected
     from edgebuild.cache_scan import Survey
     from edgebuild.cache_verify import Verified
+    from edgebuild.environment_store import Installed
     from edgebuild.leases import Live
 
 SCHEMA = 1
@@ -34,6 +35,7 @@ class Contents:
         journals: Whether each workspace's journal is there.
         pins: Their names.
         runs: Live runs.
+        environments: Of toolchains; nothing but `toolchain remove` removes them.
     """
 
     root: Path
@@ -42,6 +44,7 @@ class Contents:
     journals: Mapping[Path, bool]
     pins: tuple[str, ...]
     runs: tuple[Live, ...]
+    environments: tuple[Installed, ...] = ()
 
 
 def stats_document(found: Contents) -> dict[str, Any]:
@@ -74,6 +77,10 @@ def stats_document(found: Contents) -> dict[str, Any]:
         "quarantine": _amount(one.size for one in seen.quarantine),
         "scratch": _amount(one.size for one in live),
         "leftovers": _amount(one.size for one in left),
+        "environments": [
+            {"path": str(one.folder), "toolchains": list(one.toolchains), "bytes": one.size}
+            for one in found.environments
+        ],
         "disk": _disk(found.root),
     }
 
@@ -97,6 +104,8 @@ def stats_lines(found: dict[str, Any], now: float) -> list[str]:
     lines += [f"live run    process {row['pid']}, {row['journal']}" for row in found["runs"]]
     for name in ("quarantine", "scratch", "leftovers"):
         lines += [f"{name:12}{_text(found[name])}"] if found[name]["count"] else []
+    for one in found["environments"]:
+        lines.append(f"environment {', '.join(one['toolchains'])}, {size_text(one['bytes'])}")
     lines.append(f"disk        {size_text(disk['free'])} free of {size_text(disk['total'])}")
     if found["steps"]:
         width = max(len(row["step"]) for row in found["steps"])

@@ -116,6 +116,16 @@ def surroundings(toolchain: Toolchain, environ: Mapping[str, str], root: Path) -
     return _with_system(found, toolchain, environ)
 
 
+def kind_of(toolchain: Toolchain) -> str:
+    """Return in words where a toolchain's tools live."""
+    needs = toolchain.environment
+    if needs.requirements:
+        return "own Python"
+    if needs.activate:
+        return "activated SDK"
+    return "container" if needs.image else "as found on PATH"
+
+
 def install_command(name: str) -> str:
     """Return what makes a toolchain's environment, in words."""
     return f"run `edgebuild toolchain install {name}`"

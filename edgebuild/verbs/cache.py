@@ -25,6 +25,7 @@ from edgebuild.cache_views import (
     verified_lines,
     what_goes,
 )
+from edgebuild.environment_store import installed
 from edgebuild.errors import StoreError, UsageError
 from edgebuild.gc import EVERYTHING, Limits
 from edgebuild.leases import live_leases
@@ -79,6 +80,7 @@ def stats(options: StatsOptions) -> int:
         journals={journal: not gone(journal) for journal in sorted(workspaces(root).values())},
         pins=tuple(pin.name for pin in read_pins(root)),
         runs=tuple(live_leases(root)),
+        environments=installed(root),
     )
     found = stats_document(contents)
     _print(found if options.json else stats_lines(found, time.time()))

@@ -4,20 +4,30 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from edgebuild import __version__
+from edgebuild.environment import kind_of, probe_in, surroundings
 from edgebuild.errors import EdgebuildError
 from edgebuild.identity import YOLO_EXTRA, distribution_version
 from edgebuild.machine import this_family, this_processor
 from edgebuild.own_step import DISTRIBUTIONS
-from edgebuild.probe import probe_tool
 from edgebuild.session import cache_root, search_path
 from edgebuild.toolchain import load_toolchain, toolchain_names
+
+if TYPE_CHECKING:
+    from edgebuild.environment import Surroundings
+    from edgebuild.toolchain import Tool, Toolchain
+
+_SEARCHED = re.compile(r"on PATH \(.*\)$")
+
+RAW_CHARACTERS = 2000
+"""How much is shown of the text that a version was read from."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -63,22 +73,45 @@ def _toolchain(name: str, options: DoctorOptions) -> dict[str, Any]:
     try:
         toolchain = load_toolchain(name, _search(options))
     except EdgebuildError as error:
-        return {"name": name, "title": "", "problem": str(error), "tools": []}
-    rows = []
-    for tool in toolchain.tools.values():
-        probed = probe_tool(name, tool, os.environ)
-        rows.append(
-            {
-                "name": tool.name,
-                "usable": probed.usable,
-                "version": probed.version,
-                "supported": tool.supported,
-                "problem": probed.problem,
-                "looked": list(probed.how),
-                "get": probed.get,
-            }
-        )
-    return {"name": name, "title": toolchain.title, "problem": "", "tools": rows}
+        return {"name": name, "title": "", "problem": str(error), "environment": None, "tools": []}
+    place = surroundings(toolchain, os.environ, cache_root(os.environ))
+    absent = place is not None and bool(place.problem)
+    # Without its environment nothing of a toolchain can be found: that is said once.
+    tools = [] if absent else [_tool(place, toolchain, tool) for tool in toolchain.tools.values()]
+    environment = {"kind": kind_of(toolchain), **(_environment(place) if place else {})}
+    return {
+        "name": name,
+        "title": toolchain.title,
+        "problem": "",
+        "usable": not absent and all(tool["usable"] for tool in tools),
+        "environment": environment,
+        "tools": tools,
+    }
+
+
+def _environment(place: Surroundings) -> dict[str, Any]:
+    return {
+        "usable": not place.problem,
+        "identity": place.identity,
+        "python": place.python,
+        "problem": place.problem,
+        "looked": list(place.how),
+        "get": place.get,
+    }
+
+
+def _tool(place: Surroundings | None, toolchain: Toolchain, tool: Tool) -> dict[str, Any]:
+    probed = probe_in(place, toolchain, tool, os.environ)
+    return {
+        "name": tool.name,
+        "usable": probed.usable,
+        "version": probed.version,
+        "raw": probed.raw.strip()[:RAW_CHARACTERS],
+        "supported": tool.supported,
+        "problem": probed.problem,
+        "looked": list(probed.how),
+        "get": probed.get,
+    }
 
 
 def _text(found: dict[str, Any]) -> str:
@@ -96,19 +129,38 @@ def _text(found: dict[str, Any]) -> str:
         missing |= not version
         lines.append(f"  {'ok     ' if version else 'missing'} {name} {version}".rstrip())
     lines += [f"  get them: {YOLO_EXTRA}"] if missing else []
+    usable = [toolchain["name"] for toolchain in found["toolchains"] if toolchain.get("usable")]
+    lines += ["", f"PATH {os.environ.get('PATH', '')}"]
+    count = f"{len(usable)} of {len(found['toolchains'])} toolchains can be used"
+    lines += [f"{count}: {', '.join(usable) or 'none'}"]
     for toolchain in found["toolchains"]:
         lines += ["", f"{toolchain['name']}  {toolchain['title']}".rstrip()]
         lines += [f"  WRONG   {toolchain['problem']}"] if toolchain["problem"] else []
+        lines += _environment_lines(toolchain["environment"] or {})
         for tool in toolchain["tools"]:
             lines += _tool_lines(tool)
     return "\n".join(lines)
+
+
+def _environment_lines(found: dict[str, Any]) -> list[str]:
+    if "usable" not in found:
+        return []
+    if found["usable"]:
+        return [f"  ok      {found['kind']}: {found['identity']}"]
+    tried = [f"            {line}" for line in found["looked"]]
+    return [
+        f"  missing {found['kind']}: {found['problem']}",
+        *tried,
+        f"            get it: {found['get']}",
+    ]
 
 
 def _tool_lines(tool: dict[str, Any]) -> list[str]:
     supported = f" (supported {tool['supported']})" if tool["supported"] else ""
     if tool["usable"]:
         return [f"  ok      {tool['name']} {tool['version']}{supported}"]
-    tried = [f"            {line}" for line in tool["looked"]]
+    # The whole PATH is in the JSON, and here once.
+    tried = [f"            {_SEARCHED.sub('on PATH', line)}" for line in tool["looked"]]
     return [
         f"  missing {tool['name']}: {tool['problem']}{supported}",
         *tried,

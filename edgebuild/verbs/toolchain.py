@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from edgebuild import environment_store
 from edgebuild.amounts import counted, size_text
-from edgebuild.environment import surroundings
+from edgebuild.environment import kind_of, surroundings
 from edgebuild.environment_install import Order, install, remove
 from edgebuild.errors import EdgebuildError, UsageError
 from edgebuild.session import cache_root, search_path
@@ -58,16 +58,6 @@ def _row(name: str, search: tuple[Path, ...]) -> Row:
         return Row(name=name, title="", kind="wrong", state=str(error).splitlines()[0])
     kind = kind_of(toolchain)
     return Row(name=name, title=toolchain.title, kind=kind, state=_state(toolchain))
-
-
-def kind_of(toolchain: Toolchain) -> str:
-    """Return in words where a toolchain's tools live."""
-    needs = toolchain.environment
-    if needs.requirements:
-        return "own Python"
-    if needs.activate:
-        return "activated SDK"
-    return "container" if needs.image else "as found on PATH"
 
 
 def _state(toolchain: Toolchain) -> str:

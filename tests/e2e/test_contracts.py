@@ -12,7 +12,9 @@ import pytest
 if TYPE_CHECKING:
     from tests.e2e.workspace import Workspace
 
-VERBS = ("run", "plan", "check", "commands", "explain", "report", "verify", "cache", "doctor", "init")
+VERBS = (
+    "run", "plan", "check", "commands", "explain", "report", "verify", "cache", "toolchain", "doctor", "init",
+)  # fmt: skip
 HEAVY = {"torch", "onnx", "onnxruntime", "ultralytics", "cv2", "numpy"}
 STATES = {"run", "cached", "current", "skipped"}
 
