@@ -99,3 +99,25 @@ def test_dvc_gets_every_stage_of_one_target(modules: dict[str, Any]) -> None:
     assert text.count("cmd: sh body.sh") == 8
     assert "model: [m00, m01]" in text
     assert "t000}" not in text
+
+
+def test_the_comparison_builds_our_recipes_and_the_manifest_s_searches(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    quantization = __import__("quantization")
+    source = BENCHMARKS.parent / "examples/quickstart/manifest.yaml"
+    plain = open_session(str(quantization.derive(source, tmp_path / "plain"))).plan
+    assert [target.name for target in plain.targets] == ["float", "naive", "decode", "default"]
+    assert not any(target.package for target in plain.targets)
+    text = source.read_text(encoding="utf-8").replace(
+        "    recipe: int8\n    acceptance:",
+        "    recipe: int8\n    quantize: {mixed_precision: {max_drop: 0.001}}\n    acceptance:",
+    )
+    for name in ("data", "weights"):
+        (tmp_path / name).symlink_to(source.parent / name)
+    (tmp_path / "manifest.yaml").write_text(text, encoding="utf-8")
+    searched = open_session(str(quantization.derive(tmp_path / "manifest.yaml", tmp_path / "searched"))).plan
+    assert [target.name for target in searched.targets if target.search] == ["cpu-int8"]
+    sys.modules.pop("quantization", None)
