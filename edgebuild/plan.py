@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from edgebuild import measure
 from edgebuild.errors import ManifestError
 from edgebuild.finding_levels import finding_problems
-from edgebuild.fit import chosen_head, chosen_recipe, target_problems
+from edgebuild.fit import calibration_notes, chosen_head, chosen_recipe, target_problems
 from edgebuild.gates import METRICS
 from edgebuild.limits import fit_notes
 from edgebuild.measure import Subject
@@ -203,7 +203,10 @@ class _Draft:
                 package=package,
                 actions=self._closure([package or verdict, *map(_id, pictures_of.values()), artifact.action]),
                 versions=versions,
-                notes=fit_notes(target, toolchain, self._manifest.model.export, source.export),
+                notes=(
+                    *fit_notes(target, toolchain, self._manifest.model.export, source.export),
+                    *calibration_notes(self._manifest, target, toolchain),
+                ),
             )
         )
 
