@@ -30,9 +30,9 @@ ASKED = MixedPrecision(max_drop=0.005, metric="", max_slowdown=0.1, budget=24)
 
 
 def searched(**changes: Any) -> Any:
-    more = {name: changes.pop(name) for name in ("batch", "name", "benchmark") if name in changes}
+    more: dict[str, Any] = {name: changes.pop(name) for name in ("batch", "name") if name in changes}
     name = more.pop("name", "pi")
-    more = {"benchmark": Benchmark(threads=2, warmup=2, runs=5)} | more
+    more["benchmark"] = Benchmark(threads=2, warmup=2, runs=5)
     return int8(name, quantize=replace(QUANTIZE, mixed_precision=replace(ASKED, **changes)), **more)
 
 
