@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING
 from edgebuild.action import Finding
 from edgebuild.errors import Problem
 from edgebuild.gates import METRICS
-from edgebuild.limits import limit_faults
+from edgebuild.limits import fit_notes, limit_faults
 from edgebuild.tool_version import version_faults
 from edgebuild.toolchain import resolve_options
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from edgebuild.manifest import Manifest, Target
+    from edgebuild.manifest import Export, Manifest, Target
     from edgebuild.toolchain import Recipe, Toolchain
 
 
@@ -99,6 +99,14 @@ def _data_problems(
         yield from _type_problems(manifest, target, toolchain)
     yield from _search_problems(manifest, target, recipe)
     yield from _gate_problems(manifest, target, recipe)
+
+
+def target_notes(
+    manifest: Manifest, target: Target, toolchain: Toolchain, fitted: Export
+) -> tuple[Finding, ...]:
+    """Return what a person should know of a target before anything runs; ``fitted`` is its export."""
+    changed = fit_notes(target, toolchain, manifest.model.export, fitted)
+    return (*changed, *calibration_notes(manifest, target, toolchain))
 
 
 def calibration_notes(manifest: Manifest, target: Target, toolchain: Toolchain) -> tuple[Finding, ...]:

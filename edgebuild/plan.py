@@ -12,9 +12,8 @@ from typing import TYPE_CHECKING
 from edgebuild import measure
 from edgebuild.errors import ManifestError
 from edgebuild.finding_levels import finding_problems
-from edgebuild.fit import calibration_notes, chosen_head, chosen_recipe, target_problems
+from edgebuild.fit import chosen_head, chosen_recipe, target_notes, target_problems
 from edgebuild.gates import METRICS
-from edgebuild.limits import fit_notes
 from edgebuild.measure import Subject
 from edgebuild.own_step import Ref
 from edgebuild.source import Sources
@@ -186,8 +185,7 @@ class _Draft:
         if target.ship:
             more = package_files(self._manifest, target, toolchain, recipe, artifact, versions)
             package = self._package(target, toolchain, recipe, source, artifact, measured, more=dict(more))
-        pictures_of = measured["pictures"]
-        pictures = pictures_of.get("detections")
+        pictures = measured["pictures"]
         self._targets.append(
             TargetPlan(
                 name=target.name,
@@ -195,18 +193,15 @@ class _Draft:
                 recipe=recipe,
                 artifact=artifact,
                 validate=_id(measured["verdict"].get("metrics")),
-                detections=_id(pictures),
+                detections=_id(pictures.get("detections")),
                 benchmark=_id(measured["verdict"].get("benchmark")),
                 verdict=verdict,
-                compare=_id(pictures_of.get("comparison")),
+                compare=_id(pictures.get("comparison")),
                 search=source.searched,
                 package=package,
-                actions=self._closure([package or verdict, *map(_id, pictures_of.values()), artifact.action]),
+                actions=self._closure([package or verdict, *map(_id, pictures.values()), artifact.action]),
                 versions=versions,
-                notes=(
-                    *fit_notes(target, toolchain, self._manifest.model.export, source.export),
-                    *calibration_notes(self._manifest, target, toolchain),
-                ),
+                notes=target_notes(self._manifest, target, toolchain, source.export),
             )
         )
 
