@@ -9,6 +9,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from edgebuild.device_output import UNIT_GROUP, known_names
 from edgebuild.options import check_value, parse_option, suggestion
 from edgebuild.versions import parse_range
 
@@ -81,6 +82,7 @@ def consistency_faults(document: Mapping[str, Any], files: Collection[str]) -> l
         *_recipe_faults(document),
         *_step_faults(document),
         *_pattern_faults(document),
+        *_device_faults(document),
         *_environment_faults(document.get("environment", {})),
     ]
 
@@ -256,6 +258,7 @@ def _pattern_faults(document: Mapping[str, Any]) -> Iterator[Fault]:
         try:
             re.compile(pattern)
         except re.error as error:
+    patterns += _device_patterns(document)
             yield Fault(path=path, message=f"not a regular expression: {error}")
 
 
@@ -287,6 +290,27 @@ def _unknown(path: Path_, names: Iterable[str], known: Collection[str], what: st
     for name in names:
         if name not in known:
             message = f"there is no {what} {name!r}{suggestion(name, known)}"
+def _device_patterns(document: Mapping[str, Any]) -> list[tuple[Path_, str]]:
+    return [
+        (("device", kind, name, index, "pattern"), rule["pattern"])
+        for kind, tools in document.get("device", {}).items()
+        for name, rules in tools.items()
+        for index, rule in enumerate(rules)
+    ]
+
+
+def _device_faults(document: Mapping[str, Any]) -> Iterator[Fault]:
+    """Yield the rules for a device's tools that find nothing, or something that has no name here."""
+    for path, pattern in _device_patterns(document):
+        try:
+            groups = list(re.compile(pattern).groupindex)
+        except re.error:
+            continue  # said with the other patterns
+        if not set(groups) - {UNIT_GROUP}:
+            yield Fault(path=path, message="has no named group: (?P<latency_ms_p50>...) says what it finds")
+        yield from _unknown(path, groups, sorted(known_names()), "metric or reading")
+
+
             yield Fault(path=path, message=message, hint=_known(known))
 
 

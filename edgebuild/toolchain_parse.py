@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from edgebuild.action import LogRule, Output, Success
+from edgebuild.device_output import DEVICE_KINDS, DeviceTool, OutputRule
 from edgebuild.environment_values import Environment, SystemNeed, parse_requirements
 from edgebuild.options import frozen, parse_option
 from edgebuild.tool_values import Tool, VersionProbe
@@ -23,7 +24,7 @@ from edgebuild.toolchain_values import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
 
@@ -62,6 +63,7 @@ def parse_toolchain(folder: Path, document: Mapping[str, Any]) -> Toolchain:
         package_readme=_template(folder, package["readme"]) if "readme" in package else None,
         qdq=_qdq(document.get("qdq", {})),
         environment=_environment(folder, document.get("environment", {})),
+        device=tuple(_device_tools(document.get("device", {}))),
     )
 
 
@@ -90,6 +92,22 @@ def _qdq(document: Mapping[str, Any]) -> QdqNeed:
         style=document.get("style", "compact"),
         activation=tuple(document.get("activation", ())),
         weight=tuple(document.get("weight", ())),
+    )
+
+
+def _device_tools(document: Mapping[str, Any]) -> Iterator[DeviceTool]:
+    for kind in DEVICE_KINDS:
+        for name, rules in document.get(kind, {}).items():
+            yield DeviceTool(name=name, kind=kind, rules=tuple(_output_rule(rule) for rule in rules))
+
+
+def _output_rule(document: Mapping[str, Any]) -> OutputRule:
+    flags = document.get("flags", {})
+    return OutputRule(
+        pattern=document["pattern"],
+        unit=document.get("unit", ""),
+        take=document.get("take", "first"),
+        flags=tuple((int(bit), word) for bit, word in flags.items()),
     )
 
 

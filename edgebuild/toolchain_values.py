@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from edgebuild.action import LogRule, Output, Success
+    from edgebuild.device_output import DeviceTool
     from edgebuild.options import Option
     from edgebuild.tool_values import Tool
 
@@ -224,6 +225,7 @@ class Toolchain:
     exclusive: tuple[tuple[str, ...], ...]
     limits: Limits
     calibration: CalibrationNeed | None
+        device: What is printed on a device, and how to read it.
     recipes: Mapping[str, Recipe]
     steps: Mapping[str, StepTemplate]
     findings: tuple[LogRule, ...]
@@ -238,3 +240,4 @@ class Toolchain:
         """The recipe of a target that names none."""
         recipes = tuple(self.recipes.values())
         return next((recipe for recipe in recipes if recipe.default), recipes[0])
+    device: tuple[DeviceTool, ...] = ()
