@@ -17,6 +17,7 @@ from edgebuild.results import finding_row
 from edgebuild.session import Session, open_session
 from edgebuild.suggest import did_you_mean
 from edgebuild.sweep import Sweep, combine
+from edgebuild.uses import note_run
 from edgebuild.verbs.run import signals
 from edgebuild.worker import Workers
 
@@ -138,7 +139,9 @@ def _perform(sessions: Mapping[str, Session], options: CalibrateOptions) -> Done
         Workers(sweep.actions, session.folder / "worker"),
     ):
         context = session.context(display)
+        context.cache.store.sweep()
         results = run_actions(sweep.actions, context, jobs=options.jobs, keep_going=True)
+        note_run(context.cache.store.root, session.folder / "journal.jsonl", results.values())
     return Done(sessions=sessions, targets=targets, sweep=sweep, results=results, context=context)
 
 
