@@ -118,7 +118,7 @@ RECORDED: dict[tuple[str, str], dict[str, Any]] = {
 }
 """Toolchain and sample -> what it says, in our units."""
 
-HERE = set(toolchain_names(SEARCH))
+HERE = {name for name in toolchain_names(SEARCH) if load_toolchain(name, SEARCH).device}
 
 
 def tool_of(toolchain: str, sample: str) -> DeviceTool:
