@@ -97,7 +97,7 @@ def _data_problems(
         yield _problem(manifest, path, text, "give `model.weights` as a .pt file")
     if {"qdq", "qdq_naive"} & {source for step in recipe.steps for _, source in step.inputs}:
         yield from _type_problems(manifest, target, toolchain)
-    yield from _search_problems(manifest, target, recipe)
+    yield from _search_problems(manifest, target, toolchain, recipe)
     yield from _gate_problems(manifest, target, recipe)
 
 
@@ -124,7 +124,9 @@ def calibration_notes(manifest: Manifest, target: Target, toolchain: Toolchain) 
     return (Finding(id="calibration-many", level="note", message=message, hint=hint),)
 
 
-def _search_problems(manifest: Manifest, target: Target, recipe: Recipe) -> Iterator[Problem]:
+def _search_problems(
+    manifest: Manifest, target: Target, toolchain: Toolchain, recipe: Recipe
+) -> Iterator[Problem]:
     """Yield why a search could not choose anything for a target."""
     asked = target.quantize.mixed_precision
     if asked is None:
@@ -132,8 +134,10 @@ def _search_problems(manifest: Manifest, target: Target, recipe: Recipe) -> Iter
     place = f"targets.{target.name}.quantize.mixed_precision"
     here = manifest.positions.get(place)
     inherited = here is not None and here == manifest.positions.get("quantize.mixed_precision")
-    if not {"qdq", "qdq_w8a16"} & set(recipe.sources) and not inherited:
-        text = f"recipe {recipe.name!r} reads no quantized model, so there is nothing to search"
+    told = any(toolchain.steps[entry.step].graph_files for entry in recipe.steps)
+    used = {"qdq", "qdq_w8a16", *(["calibration"] if told else [])}
+    if not used & set(recipe.sources) and not inherited:
+        text = f"recipe {recipe.name!r} takes no choice of what stays float, so there is nothing to search"
         yield _problem(manifest, place, text, "remove mixed_precision, or choose an int8 recipe")
     task = manifest.model.task
     if asked.metric and task not in METRICS[asked.metric].tasks:
