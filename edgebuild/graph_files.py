@@ -40,6 +40,7 @@ def graph_file_steps(
     settings: Quantize,
     refs: Mapping[str, Ref | FileRef],
     variables: Mapping[str, Any],
+    choice: Ref | None = None,
 ) -> tuple[Action, ...]:
     """Return the steps that have to come before a vendor's step.
 
@@ -49,24 +50,33 @@ def graph_file_steps(
         settings: What stays float.
         refs: What the vendor's step reads, by role.
         variables: What its templates see.
+        choice: What a search found to keep float, in place of the settings; None: nothing was searched.
     """
     if not step.graph_files:
         return ()
     roles = tuple(dict.fromkeys(file.role for file in step.graph_files))
-    nodes = {role: _nodes(target, step, role, refs[role], settings) for role in roles}
+    nodes = {role: _nodes(target, step, role, (refs[role], choice), settings) for role in roles}
     return (*nodes.values(), _files(target, step, tuple(roles), variables))
 
 
-def _nodes(target: Target, step: StepTemplate, role: str, model: Ref | FileRef, settings: Quantize) -> Action:
-    """Return the step that says which nodes of a model stay float."""
-    arguments = ["--model", model.path("model"), "--keep-float", *settings.keep_float]
+def _nodes(
+    target: Target,
+    step: StepTemplate,
+    role: str,
+    refs: tuple[Ref | FileRef, Ref | None],
+    settings: Quantize,
+) -> Action:
+    """Return the step that says which nodes of a model stay float; the refs are the model and a choice."""
+    model, choice = refs
+    kept = ["--choice", choice.path("choice")] if choice else ["--keep-float", *settings.keep_float]
+    arguments = ["--model", model.path("model"), *kept]
     return own_step(
         f"{target.name}/{step.name}-{role}-nodes",
         "float-nodes",
         "float_nodes",
         [*arguments, "--output", "out/float_nodes.json"],
         target=target.name,
-        inputs=(model.to("model"),),
+        inputs=(model.to("model"), *([choice.to("choice")] if choice else [])),
         outputs=(Output(role="nodes", path="float_nodes.json"),),
         origin=(
             ("--keep-float", f"targets.{target.name}.quantize.keep_float"),

@@ -148,10 +148,19 @@ def compare(quantize: Action, target: str) -> Action:
     )
 
 
-def benchmark(target: Target, action_id: str, subject: Subject, batch: int) -> Action:
-    """Return the latency measurement; it has the machine to itself while it runs."""
+def benchmark(target: Target, action_id: str, subject: Subject, batch: int, cpu: str = "") -> Action:
+    """Return the latency measurement; it has the machine to itself while it runs.
+
+    Args:
+        target: Whose settings.
+        action_id: What to call it.
+        subject: What is timed.
+        batch: Images per inference.
+        cpu: CPU family that the artifact is for, where the target names one; another one is said to be so.
+    """
     settings = target.benchmark
     arguments = subject.arguments()
+    arguments += ["--cpu", cpu] if cpu else []
     arguments += ["--threads", str(settings.threads), "--batch", str(batch)]
     arguments += ["--warmup", str(settings.warmup), "--runs", str(settings.runs)]
     arguments += ["--evidence", subject.evidence, "--output", "out/benchmark.json"]

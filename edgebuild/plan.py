@@ -172,7 +172,9 @@ class _Draft:
         source = Sources(self.add, self._manifest, target, toolchain, self._cpu, recipe=recipe, head=head)
         versions = tool_versions(target, toolchain, recipe, self._versions)
         for step in recipe.steps:
-            for own in late_steps(self._manifest, target, toolchain, recipe, step, source.read, versions):
+            for own in late_steps(
+                self._manifest, target, toolchain, recipe, step, source.read, versions, source.choice
+            ):
                 self.add(own)
             made = vendor_step(self._manifest, target, toolchain, recipe, step, source.read, versions)
             source.add_step(made)
@@ -239,7 +241,10 @@ class _Draft:
         if recipe.benchmark is not None:
             timed = source.get(recipe.benchmark.artifact)
             subject = measure.subject_of(toolchain, recipe.benchmark, timed, source.info())
-            done = self.add(measure.benchmark(target, f"{target.name}/benchmark", subject, target.batch))
+            timing = measure.benchmark(
+                target, f"{target.name}/benchmark", subject, target.batch, cpu=target.cpu
+            )
+            done = self.add(timing)
             verdict["benchmark"] = Ref(action=done, output="benchmark", name="benchmark.json")
         verdict |= self._baseline(target, source)
         return {"verdict": verdict, "pictures": pictures}

@@ -56,6 +56,7 @@ class Sources:
         types = resolve_for(target.quantize, target.cpu or cpu, toolchain.qdq)
         self._types = without_decode(types) if head == "cut" else types
         self._head = head
+        self._recipe = recipe
         self.export = fitted_export(manifest, toolchain, recipe or toolchain.default_recipe)
         self._steps: dict[str, Action] = {}
         self.used: set[str] = set()
@@ -180,6 +181,15 @@ class Sources:
         quantized = chain.quantize(self._target, types, model, ranges, label, naive=naive, pairs=pairs)
         done = self._add(quantized)
         return Ref(action=done, output="model", name="model.onnx")
+
+    def choice(self) -> Ref | None:
+        """Return what a search found to keep float, for a vendor's own quantizer; None: there is none."""
+        calibrates = self._recipe is not None and CALIBRATED_SOURCES & set(self._recipe.sources)
+        if self._types.mixed_precision is None or not calibrates:
+            return None
+        tensors, _ = self._calibrate()
+        self._searched(self._types, self._prepared(), tensors)
+        return Ref(action=self.searched, output="choice", name="choice.json")
 
     def _searched(self, types: Quantize, model: Ref, tensors: Ref) -> Ref:
         pairs = self._toolchain.qdq.style == "pairs"

@@ -91,10 +91,11 @@ def late_steps(  # noqa: PLR0913, PLR0917 - as many sides as the step itself
     entry: RecipeStep,
     get: Callable[[str], Ref | FileRef],
     versions: Sequence[ToolVersion] = (),
+    choice: Callable[[], Ref | None] = lambda: None,
 ) -> tuple[Action, ...]:
     """Return the steps that render what depends on a graph; they come before the vendor's step.
 
-    The arguments are those of :func:`vendor_step`.
+    The arguments are those of :func:`vendor_step`; ``choice`` returns what a search found to keep float.
     """
     step = toolchain.steps[entry.step]
     if not step.graph_files:
@@ -102,7 +103,7 @@ def late_steps(  # noqa: PLR0913, PLR0917 - as many sides as the step itself
     refs = {role: get(source) for role, source in entry.inputs}
     variables = _step_variables(manifest, target, toolchain, recipe, step, refs, versions)
     settings = without_decode(target.quantize) if chosen_head(target, recipe) == "cut" else target.quantize
-    return graph_file_steps(target, step, settings, refs, variables)
+    return graph_file_steps(target, step, settings, refs, variables, choice())
 
 
 def _findings(toolchain: Toolchain, options: Mapping[str, Any]) -> tuple[LogRule, ...]:

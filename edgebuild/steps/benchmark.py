@@ -11,7 +11,7 @@ from edgebuild.steps._machine import describe_machine, peak_memory_mb, read_text
 from edgebuild.steps._ort import import_onnxruntime
 from edgebuild.steps._runtime import fixed_batch, open_artifact
 from edgebuild.steps._server import time_calls
-from edgebuild.steps._step import fail, progress, read_json, run_step, write_json
+from edgebuild.steps._step import fail, progress, read_json, report_finding, run_step, write_json
 from edgebuild.steps._timing import latency_metrics, thin, trust
 
 if TYPE_CHECKING:
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 NOTES = {
     "latency": "one call with the whole batch, inputs and outputs already in memory; "
     "percentiles by linear interpolation",
+    "head": "decoding that a cut or normalised head leaves to do is not in it",
     "load_ms": "from the file to a session that can run, the file being in the page cache or not",
     "peak_memory_mb": "resident high-water mark (VmHWM) of the process that loads and runs the artifact: "
     "the Python interpreter, NumPy and the runtime's libraries are in it",
@@ -46,7 +47,27 @@ def main(argv: Sequence[str]) -> None:
         status = artifact.foreign.memory
     else:
         samples, status = measure(artifact.bind(images), **settings), read_text("/proc/self/status")
-    write_json(options.output, _document(options, samples, load_ms, status))
+    document = _document(options, samples, load_ms, status)
+    write_json(options.output, document | other_family(options.cpu, document["machine"]["family"]))
+
+
+def other_family(wanted: str, here: str) -> dict[str, Any]:
+    """Say so when the artifact is for another CPU family than this machine's.
+
+    Args:
+        wanted: Family that the artifact is for; empty: any.
+        here: This machine's.
+
+    Returns:
+        What the result says of it; empty when there is nothing to say.
+    """
+    if wanted in {"", here}:
+        return {}
+    report_finding(
+        "other-cpu-family", f"measured on {here}, the target's CPU is {wanted}: not the target's latency",
+        hint="compare such latencies with each other only; a gate on them wants `evidence: device`",
+    )  # fmt: skip
+    return {"other_cpu_family": {"target": wanted, "host": here}}
 
 
 def random_images(info: Mapping[str, Any], *, batch: int) -> npt.NDArray[np.float32]:
@@ -128,6 +149,7 @@ def _parse(argv: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--warmup", type=int, default=10)
     parser.add_argument("--runs", type=_positive, default=100)
     parser.add_argument("--seconds-limit", type=float, help="start no further run after this many seconds")
+    parser.add_argument("--cpu", default="", help="CPU family that the artifact is for")
     parser.add_argument("--evidence", choices=("host", "proxy", "emulator", "device"), required=True)
     parser.add_argument("--output", required=True)
     return parser.parse_args(argv)

@@ -59,6 +59,7 @@ def convert(model: Any, kept: Iterable[str]) -> Any:
     """
     disable_telemetry()
     import onnx
+    from onnxruntime.quantization.onnx_model import ONNXModel
     from onnxruntime.transformers.float16 import convert_float_to_float16
 
     if any(tensor.data_type == onnx.TensorProto.FLOAT16 for tensor in model.graph.initializer):
@@ -73,6 +74,9 @@ def convert(model: Any, kept: Iterable[str]) -> Any:
     except Exception as error:  # noqa: BLE001 - the converter raises what the graph brings it to
         fail(f"the model cannot be converted to half precision: {first_line(error)}",
              hint="keep more of it float")  # fmt: skip
+    ordered = ONNXModel(converted)
+    ordered.topological_sort()  # its casts are appended at the end
+    converted = ordered.model
     name_nodes(converted)
     write_metadata(converted, read_metadata(model))
     return converted

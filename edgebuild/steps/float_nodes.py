@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from edgebuild.steps._groups import find_groups
 from edgebuild.steps._onnx_file import dtype_of, load_onnx, name_nodes, shape_of
 from edgebuild.steps._selection import select_nodes
-from edgebuild.steps._step import run_step, write_json
+from edgebuild.steps._step import StepFailure, fail, read_json, report_finding, run_step, write_json
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -29,11 +29,47 @@ def main(argv: Sequence[str]) -> None:
     parser = argparse.ArgumentParser(prog="edgebuild.steps.float_nodes", description=__doc__)
     parser.add_argument("--model", required=True, help="float ONNX model")
     parser.add_argument("--keep-float", nargs="*", default=[], metavar="GROUP|GLOB|op:TYPE")
+    parser.add_argument("--choice", help="what a search chose to keep float, in place of --keep-float")
     parser.add_argument("--output", required=True, help="where to write float_nodes.json")
     arguments = parser.parse_args(argv)
     model = load_onnx(arguments.model)
     name_nodes(model)
-    write_json(arguments.output, describe_nodes(model, tuple(arguments.keep_float)))
+    keep = tuple(arguments.keep_float)
+    if arguments.choice:
+        keep = known_entries(model, read_choice(arguments.choice))
+    write_json(arguments.output, describe_nodes(model, keep))
+
+
+def read_choice(path: str) -> tuple[str, ...]:
+    """Return what a search found to keep float.
+
+    Raises:
+        StepFailure: The file is not a search's choice.
+    """
+    try:
+        return tuple(str(entry) for entry in read_json(path)["keep_float"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        fail(f"{path}: not a search's choice ({error!r})", hint="run the search step again")
+
+
+def known_entries(model: Any, entries: Sequence[str]) -> tuple[str, ...]:
+    """Return the entries that mean a node of this model; the search looked at a prepared form of it.
+
+    Args:
+        model: An ``onnx.ModelProto`` whose nodes all have names.
+        entries: Entries of ``keep_float``.
+    """
+    groups = find_groups(model)
+    known = []
+    for entry in entries:
+        try:
+            select_nodes(model, groups, [entry])
+        except StepFailure:
+            hint = "the vendor's quantizer decides on it"
+            report_finding("choice-without-node", f"{entry} is not in this graph", hint=hint, level="note")
+        else:
+            known.append(entry)
+    return tuple(known)
 
 
 def describe_nodes(model: Any, keep: Sequence[str]) -> dict[str, Any]:

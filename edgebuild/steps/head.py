@@ -110,8 +110,8 @@ def _image(info: Mapping[str, Any]) -> npt.NDArray[np.float32]:
 
     shape = [int(side) for side in info["input"]["shape"]]
     random = np.random.default_rng(0)
-    coarse = random.random((*shape[:2], shape[2] // 32, shape[3] // 32), dtype=np.float32)
-    patches = coarse.repeat(32, axis=2).repeat(32, axis=3)
+    coarse = random.random((*shape[:2], -(-shape[2] // 32), -(-shape[3] // 32)), dtype=np.float32)
+    patches = coarse.repeat(32, axis=2).repeat(32, axis=3)[:, :, : shape[2], : shape[3]]
     return np.asarray(0.7 * patches + 0.3 * random.random(shape, dtype=np.float32), dtype=np.float32)
 
 
