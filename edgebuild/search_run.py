@@ -2,8 +2,8 @@
 
 The plan stays static: it holds the search as one action. What that action has to measure is known only while
 it is under way, so its probes are made here, from what :mod:`edgebuild.search` asks, and go through the same
-door as every other action. They have keys: an interrupted search finds what it had measured, and one for other
-limits finds what it shares with this one.
+door as every other action. They have keys: an interrupted search finds what it had measured, and one for
+other limits finds what it shares with this one.
 """
 
 from __future__ import annotations
@@ -54,6 +54,7 @@ def perform_search(action: Action, upstream: Mapping[str, ActionResult], context
     if stopping() or _found(action, upstream, context):
         return perform(action, upstream, context)
     context.listener.started(action)
+    started = time.monotonic()
     try:
         document = _Search(action, upstream, context).run()
     except ProbeError as error:
@@ -61,7 +62,8 @@ def perform_search(action: Action, upstream: Mapping[str, ActionResult], context
         context.listener.finished(failed)
         return failed
     late = {probes.PROBES_FILE: canonical_json(document)}
-    return perform(action, upstream, replace(context, late=late, listener=_Shown(action, context)))
+    shown = _Shown(action, context, since=started)
+    return shown.timed(perform(action, upstream, replace(context, late=late, listener=shown)))
 
 
 def _found(action: Action, upstream: Mapping[str, ActionResult], context: Context) -> bool:
@@ -85,10 +87,11 @@ def _failed(action: Action, probe: ActionResult) -> ActionResult:
 class _Shown:
     """A listener that knows a search under way: its probes are its progress."""
 
-    def __init__(self, action: Action, context: Context, text: str = "") -> None:
+    def __init__(self, action: Action, context: Context, text: str = "", *, since: float = 0.0) -> None:
         self._action = action
         self._to = context.listener
         self._text = text
+        self._since = since
 
     def started(self, action: Action) -> None:
         """Say that the search has come to this probe; it was itself started before."""
@@ -101,7 +104,11 @@ class _Shown:
     def finished(self, result: ActionResult) -> None:
         """Tell of the search's end alone."""
         if result.id == self._action.id:
-            self._to.finished(result)
+            self._to.finished(self.timed(result))
+
+    def timed(self, result: ActionResult) -> ActionResult:
+        """Return a search's result with the time of its probes in it."""
+        return replace(result, seconds=time.monotonic() - self._since) if result.seconds else result
 
 
 class _Search:
