@@ -74,12 +74,22 @@ def convert(model: Any, kept: Iterable[str]) -> Any:
     except Exception as error:  # noqa: BLE001 - the converter raises what the graph brings it to
         fail(f"the model cannot be converted to half precision: {first_line(error)}",
              hint="keep more of it float")  # fmt: skip
+    _remove_repeated_casts(converted)
     ordered = ONNXModel(converted)
     ordered.topological_sort()  # its casts are appended at the end
     converted = ordered.model
     name_nodes(converted)
     write_metadata(converted, read_metadata(model))
     return converted
+
+
+def _remove_repeated_casts(model: Any) -> None:
+    """Keep one of equal casts: the converter adds one for each float32 node that reads a tensor."""
+    seen: set[str] = set()
+    for node in list(model.graph.node):
+        if node.op_type == "Cast" and node.output[0] in seen:
+            model.graph.node.remove(node)
+        seen.update(node.output)
 
 
 if __name__ == "__main__":

@@ -45,6 +45,18 @@ def test_a_recipe_that_does_not_exist() -> None:
     assert "int8-naive" in found.hint
 
 
+def test_a_head_that_the_recipe_does_not_take() -> None:
+    found = only(problems(ascend(head="cut")))
+    assert (found.path, found.hint) == ("targets.ascend.head", "it takes: full")
+    assert problems(target(head="cut")) == []
+
+
+def test_a_cut_head_needs_a_fixed_size() -> None:
+    model = replace(MODEL, export=replace(MODEL.export, dynamic=True))
+    assert "fixed image size" in only(problems(target(head="cut"), model=model)).message
+    assert problems(target(), model=model) == []
+
+
 def test_an_option_that_does_not_exist() -> None:
     found = only(problems(ascend(options={"soc_versoin": "x"})))
     assert found.path == "targets.ascend.options.soc_versoin"

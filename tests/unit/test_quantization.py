@@ -8,7 +8,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edgebuild.manifest import Quantize
-from edgebuild.quantization import DEFAULT_KEEP, resolve_for, resolve_types, variant_label
+from edgebuild.quantization import (
+    DEFAULT_KEEP,
+    dynamic_label,
+    float16_label,
+    resolve_for,
+    resolve_types,
+    variant_label,
+    wide_activations,
+    without_decode,
+)
 from edgebuild.toolchain import QdqNeed
 
 PLAIN = Quantize(
@@ -81,6 +90,35 @@ def test_what_is_decided_stays() -> None:
 def test_a_label_says_what_is_not_the_default(changes: dict[str, Any], label: str) -> None:
     batch, naive = changes.pop("batch", 1), changes.pop("naive", False)
     assert variant_label(replace(PLAIN, **changes), batch=batch, naive=naive) == label
+
+
+@pytest.mark.parametrize(
+    ("changes", "head", "float16", "dynamic"),
+    [
+        ({}, "full", "", "@dynamic"),
+        ({}, "cut", "@cut-float-decode+last", "@dynamic-cut-float-decode+last"),
+        ({"keep_float": ("last",)}, "cut", "@cut", "@dynamic-cut"),
+        ({"keep_float": ("head",)}, "full", "@float-head", "@dynamic-float-head"),
+        ({"activation": "s8", "method": "entropy"}, "full", "", "@dynamic"),
+        ({"per_channel": False, "reduce_range": True}, "full", "", "@dynamic-r-per-tensor"),
+    ],
+)
+def test_conversions_differ_by_what_they_use(
+    changes: dict[str, Any], head: str, float16: str, dynamic: str
+) -> None:
+    settings = replace(PLAIN, **changes)
+    assert float16_label(settings, batch=1, head=head) == float16
+    assert dynamic_label(settings, batch=1, head=head) == dynamic
+
+
+def test_wide_activations_keep_their_sign() -> None:
+    assert wide_activations(PLAIN).activation == "u16"
+    assert wide_activations(replace(PLAIN, activation="s8", reduce_range=True)).activation == "s16"
+
+
+def test_a_cut_head_leaves_no_decoding_to_keep() -> None:
+    assert without_decode(PLAIN).keep_float == ("last",)
+    assert variant_label(without_decode(PLAIN), batch=1, head="cut") == "@cut"
 
 
 def test_names_with_signs_become_a_digest() -> None:

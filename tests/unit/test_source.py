@@ -17,11 +17,10 @@ if TYPE_CHECKING:
 class Draft:
     """The actions that were asked for, in order."""
 
-    def __init__(self, target: Target, model: Model = MODEL) -> None:
+    def __init__(self, target: Target, model: Model = MODEL, head: str = "full") -> None:
         self.added: dict[str, Action] = {}
-        self.sources = Sources(
-            self.add, manifest(target, model=model), target, toolchain(target.toolchain), "x86-vnni"
-        )
+        chain = toolchain(target.toolchain)
+        self.sources = Sources(self.add, manifest(target, model=model), target, chain, "x86-vnni", head=head)
 
     def add(self, action: Action) -> str:
         self.added[action.id] = action
@@ -43,12 +42,43 @@ class Draft:
             Ref(action="quantize@b2-naive", output="model", name="model.onnx"),
             ["calibrate", "export@b2", "preprocess@b2", "ranges@b2", "quantize@b2-naive"],
         ),
+        (
+            "qdq_w8a16",
+            Ref(action="quantize@b2-u16s8", output="model", name="model.onnx"),
+            ["calibrate", "export@b2", "preprocess@b2", "ranges@b2", "quantize@b2-u16s8"],
+        ),
+        (
+            "dynamic",
+            Ref(action="quantize@dynamic-b2", output="model", name="model.onnx"),
+            ["export@b2", "preprocess@b2", "quantize@dynamic-b2"],
+        ),
+        (
+            "fp16",
+            Ref(action="float16@b2", output="model", name="model.onnx"),
+            ["export@b2", "float16@b2"],
+        ),
     ],
 )
 def test_a_source_makes_what_it_needs_and_no_more(name: str, ref: Ref, actions: list[str]) -> None:
     draft = Draft(int8(batch=2, cpu=""))
     assert draft.sources.get(name) == ref
     assert list(draft.added) == actions
+
+
+def test_what_a_recipe_reads_has_its_head_and_the_baseline_has_not() -> None:
+    draft = Draft(int8(batch=2, cpu=""), head="cut")
+    assert draft.sources.get("qdq").action == "quantize@b2-cut"
+    assert list(draft.added) == [
+        "calibrate", "export@b2", "head@b2-cut", "preprocess@b2-cut", "ranges@b2-cut", "quantize@b2-cut"
+    ]  # fmt: skip
+    assert draft.sources.info().action == "head@b2-cut"
+    assert (draft.sources.info(1).action, draft.sources.onnx(1).action) == ("export", "export")
+
+
+def test_behind_a_cut_nothing_of_the_decoding_is_left_to_keep_float() -> None:
+    draft = Draft(int8(cpu=""), head="cut")
+    argv = draft.added[draft.sources.get("qdq").action].argv
+    assert argv[argv.index("--keep-float") + 1 : argv.index("--output")] == ("last",)
 
 
 def test_calibration_is_in_the_vendors_format() -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from edgebuild.steps._step import StepFailure
-from edgebuild.steps.benchmark import main, measure, random_images, size_bytes
+from edgebuild.steps.benchmark import main, measure, other_family, random_images, size_bytes
 from tests.unit.steps.fixtures_evaluate import write_model
 
 if TYPE_CHECKING:
@@ -72,6 +72,19 @@ def test_result_says_what_was_measured_and_where(
     assert len(document["samples_ms"]) == 50
     assert (document["schema"], document["evidence"]) == (1, "host")
     assert "@progress 50/50 runs" in capsys.readouterr().out
+
+
+def test_another_cpu_family_is_said_in_the_result_and_to_the_user(capsys: pytest.CaptureFixture[str]) -> None:
+    assert other_family("arm64", "x86-vnni") == {"other_cpu_family": {"target": "arm64", "host": "x86-vnni"}}
+    said = capsys.readouterr().out
+    assert "measured on x86-vnni, the target's CPU is arm64" in said
+    assert "other-cpu-family" in said
+
+
+@pytest.mark.parametrize("wanted", ["", "x86-vnni"])
+def test_the_same_family_is_nothing_to_say(wanted: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert other_family(wanted, "x86-vnni") == {}
+    assert capsys.readouterr().out == ""
 
 
 @pytest.mark.yolo
