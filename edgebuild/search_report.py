@@ -51,7 +51,7 @@ def outcome_document(  # noqa: PLR0913, PLR0917 - a search has this many sides
         "skipped": [{"name": name(c, space), "why": why} for c, why in found.skipped],
         "blocks": _blocks(found, space, model),
         "probes": _counts(found, space, taken, earlier),
-        "said": said(found, space, settings),
+        "said": [*said(found, space, settings), *_busy(races)],
     }
     document: dict[str, Any] = {"search": search}
     if chosen is None:
@@ -94,6 +94,13 @@ def said(found: Explored, space: Space, settings: Mapping[str, Any]) -> list[str
         lines.append("The default is on the front: nothing measured is at least as good on both axes.")
     lines.append(f"The default itself: {_told(default, space, settings)}.")
     return lines
+
+
+def _busy(races: Mapping[tuple[str, ...], Mapping[str, Any]]) -> list[str]:
+    """Say when latencies had to be told by processor time."""
+    count = sum(race["by"] != "clock" for race in races.values())
+    text = "the machine was busy, so speeds are by processor time; search again on a quiet one to be sure"
+    return [f"In {count} of {len(races)} timings {text}."] if count else []
 
 
 def failure(found: Explored, space: Space, settings: Mapping[str, Any]) -> str:

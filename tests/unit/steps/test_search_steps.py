@@ -88,9 +88,23 @@ def test_variants_take_turns_and_another_one_begins_each_round() -> None:
 
 
 def test_a_ratio_is_the_median_of_the_rounds_and_one_bad_round_does_not_matter() -> None:
-    rounds = [{"default": 10.0, "candidate": 11.0}] * 6 + [{"candidate": 90.0, "default": 10.0}]
+    good, bad = (
+        {"default": (10.0, 20.0), "candidate": (11.0, 22.0)},
+        {"candidate": (90.0, 22.0), "default": (10.0, 20.0)},
+    )
+    found = race_step.summary([*[good] * 6, bad])
+    assert (found["reference"], found["by"]) == ("default", "clock")
+    assert found["ratio"] == {"default": 1.0, "candidate": 1.1}
+
+
+def test_on_a_busy_machine_processor_time_counts() -> None:
+    rounds = [
+        {"default": (10.0 + 7 * (index % 3), 20.0), "candidate": (11.0 + 9 * (index % 5), 22.0)}
+        for index in range(21)
+    ]
+    assert not race_step.steady(rounds)
     found = race_step.summary(rounds)
-    assert found["reference"] == "default"
+    assert found["by"] == "processor time"
     assert found["ratio"] == {"default": 1.0, "candidate": 1.1}
 
 
