@@ -39,7 +39,8 @@ def assumed(plan: Plan, action: Action) -> list[str]:
     """Return in words what is not as the manifest says, and the versions of tools that are not here."""
     targets = [target for target in plan.targets if target.name in action.targets]
     toolchains = {target.toolchain.name: target.versions for target in targets}
-    notes = [note.message for target in targets for note in target.notes if action.step == "export"]
+    fitted = [one for target in targets for one in target.notes if one.id.endswith("-fitted")]
+    notes = [one.message for one in fitted] if action.step == "export" else []
     return notes + [
         f"{name}/{chosen.tool} is not here: this is for version {chosen.text}"
         for name, versions in toolchains.items()

@@ -26,11 +26,14 @@ OWN = (
     "calibration-one-class",
     "calibration-shift",
     "calibration-size",
+    "choice-without-node",
     "not-reproducible",
     "opset-fitted",
+    "other-cpu-family",
     "quantize-groups",
     "shapes-fitted",
     "step-warning",
+    "version-assumed",
 )
 """Findings of edgebuild's own steps; a toolchain declares those of its tools."""
 

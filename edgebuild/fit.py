@@ -8,13 +8,14 @@ from edgebuild.action import Finding
 from edgebuild.errors import Problem
 from edgebuild.gates import METRICS
 from edgebuild.limits import fit_notes, limit_faults
-from edgebuild.tool_version import version_faults
+from edgebuild.tool_version import version_faults, version_notes
 from edgebuild.toolchain import resolve_options
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
     from edgebuild.manifest import Export, Manifest, Target
+    from edgebuild.tool_version import ToolVersion
     from edgebuild.toolchain import Recipe, Toolchain
 
 
@@ -102,11 +103,24 @@ def _data_problems(
 
 
 def target_notes(
-    manifest: Manifest, target: Target, toolchain: Toolchain, fitted: Export
+    manifest: Manifest,
+    target: Target,
+    toolchain: Toolchain,
+    fitted: Export,
+    versions: Sequence[ToolVersion] = (),
 ) -> tuple[Finding, ...]:
-    """Return what a person should know of a target before anything runs; ``fitted`` is its export."""
+    """Return what a person should know of a target before anything runs.
+
+    Args:
+        manifest: The manifest.
+        target: The target.
+        toolchain: Its toolchain.
+        fitted: Its export.
+        versions: The versions of tools that its commands are made for.
+    """
     changed = fit_notes(target, toolchain, manifest.model.export, fitted)
-    return (*changed, *calibration_notes(manifest, target, toolchain))
+    assumed = version_notes(target, toolchain, versions)
+    return (*changed, *assumed, *calibration_notes(manifest, target, toolchain))
 
 
 def calibration_notes(manifest: Manifest, target: Target, toolchain: Toolchain) -> tuple[Finding, ...]:

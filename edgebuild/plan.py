@@ -203,7 +203,7 @@ class _Draft:
                 package=package,
                 actions=self._closure([package or verdict, *map(_id, pictures.values()), artifact.action]),
                 versions=versions,
-                notes=target_notes(self._manifest, target, toolchain, source.export),
+                notes=target_notes(self._manifest, target, toolchain, source.export, versions),
             )
         )
 

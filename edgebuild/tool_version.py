@@ -9,11 +9,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from edgebuild.action import Finding
 from edgebuild.toolchain import resolve_options
 from edgebuild.versions import in_range, parse_release
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from edgebuild.manifest import Target
     from edgebuild.toolchain import Recipe, Requirement, Tool, Toolchain
@@ -67,6 +68,22 @@ def version_faults(
                 seen = f"{chosen.tool} {chosen.text} is {'assumed' if chosen.assumed else 'here'}"
                 text = f"{kind}{what} needs {chosen.tool} {need.versions}, {seen}"
                 yield need.option, text, need.hint
+
+
+def version_notes(
+    target: Target, toolchain: Toolchain, versions: Iterable[ToolVersion]
+) -> tuple[Finding, ...]:
+    """Return what a target takes for granted of tools that are not here, or do not say their version."""
+    return tuple(
+        Finding(
+            id="version-assumed",
+            level="note",
+            message=f"{target.name}: the commands are for {toolchain.name}/{chosen.tool} {chosen.text}",
+            hint="no version of it was found here",
+        )
+        for chosen in versions
+        if chosen.assumed
+    )
 
 
 def _version(

@@ -77,5 +77,11 @@ def test_printed_commands_say_what_they_take_for_granted() -> None:
     note = "# tensorrt/trtexec is not here: this is for version 11.4"
     assert note in script(made, [made.action("engine/compile")])
     assert note not in script(made, [made.action("export")])
+    (noted,) = made.target("engine").notes
+    assert (noted.id, noted.message) == (
+        "version-assumed",
+        "engine: the commands are for tensorrt/trtexec 11.4",
+    )
     here = plan(engine("int8"), versions={"tensorrt/trtexec": "11.4.1"})
     assert "is not here" not in script(here, here.actions)
+    assert here.target("engine").notes == ()
