@@ -12,9 +12,9 @@ if TYPE_CHECKING:
 
 
 def add_verbs(parser: argparse.ArgumentParser) -> None:
-    """Add ``list``, ``show``, ``install``, ``installed`` and ``remove``."""
+    """Add ``list``, ``show``, ``install``, ``installed``, ``remove``, ``test`` and ``new``."""
     verbs = parser.add_subparsers(metavar="VERB", required=True)
-    for add in (_list, _show, _install, _installed, _remove):
+    for add in (_list, _show, _install, _installed, _remove, _test, _new):
         add(verbs)
 
 
@@ -105,3 +105,59 @@ def _do_remove(options: argparse.Namespace) -> int:
     from edgebuild.verbs.toolchain import remove_all  # noqa: PLC0415
 
     return remove_all(options.name)
+
+
+def _test(verbs: Verbs[argparse.ArgumentParser]) -> None:
+    text = "compile a small model with the tool that is here, and bundle what a report needs when it fails"
+    parser = _add(verbs, "test", text, "test acme --recipe all", _do_test)
+    add = parser.add_argument
+    add("name", metavar="NAME", help="a toolchain")
+    add(
+        "--recipe",
+        metavar="RECIPE",
+        action="append",
+        default=[],
+        help="a recipe, or all; else the default one",
+    )
+    add(
+        "--option",
+        metavar="NAME=VALUE",
+        action="append",
+        default=[],
+        help="a value for an option of a target",
+    )
+    add("--keep", metavar="DIR", default="", help="keep everything there, and write the bundle in any case")
+    _templates(parser)
+    _json(parser)
+
+
+def _do_test(options: argparse.Namespace) -> int:
+    from edgebuild.verbs.toolchain_test import TestOptions, test  # noqa: PLC0415
+
+    return test(
+        TestOptions(
+            name=options.name,
+            recipes=tuple(options.recipe),
+            settings=tuple(options.option),
+            keep=options.keep,
+            templates=tuple(options.templates),
+            json=options.json,
+        )
+    )
+
+
+def _new(verbs: Verbs[argparse.ArgumentParser]) -> None:
+    text = "write the folder of a new toolchain, which passes all checks and is then edited"
+    parser = _add(verbs, "new", text, "new acme --templates templates", _do_new)
+    parser.add_argument(
+        "name", metavar="NAME", help="what it is called: lower-case letters, digits, '_' and '-'"
+    )
+    parser.add_argument(
+        "--templates", metavar="DIR", default="templates", help="where to write it (templates)"
+    )
+
+
+def _do_new(options: argparse.Namespace) -> int:
+    from edgebuild.verbs.toolchain_new import new  # noqa: PLC0415
+
+    return new(options.name, options.templates)

@@ -159,6 +159,10 @@ def _option_faults(document: Mapping[str, Any]) -> Iterator[Fault]:
     for index, finding in enumerate(document.get("findings", ())):
         yield from _unknown(("findings", index, "options"), finding.get("options", {}), options, "option")
     yield from _unknown(("required_options",), document.get("required_options", ()), options, "option")
+    for name, value in document.get("test", {}).get("options", {}).items():
+        yield from _unknown(("test", "options", name), [name], options, "option")
+        if name in options and (wrong := check_value(parse_option(name, options[name]), value)):
+            yield Fault(path=("test", "options", name), message=wrong)
     for index, need in enumerate(document.get("requires", ())):
         yield from _requirement_faults(("requires", index), need, document)
     for index, group in enumerate(document.get("exclusive", ())):
@@ -254,11 +258,11 @@ def _pattern_faults(document: Mapping[str, Any]) -> Iterator[Fault]:
             patterns.append((("steps", name, "outputs", role, "matches"), output.get("matches", "")))
     for name, option in document.get("options", {}).items():
         patterns.append((("options", name, "pattern"), option.get("pattern", "")))
+    patterns += _device_patterns(document)
     for path, pattern in patterns:
         try:
             re.compile(pattern)
         except re.error as error:
-    patterns += _device_patterns(document)
             yield Fault(path=path, message=f"not a regular expression: {error}")
 
 
@@ -286,10 +290,6 @@ def _environment_faults(document: Mapping[str, Any]) -> Iterator[Fault]:
             yield Fault(path=("environment", *path), message=str(error))
 
 
-def _unknown(path: Path_, names: Iterable[str], known: Collection[str], what: str) -> Iterator[Fault]:
-    for name in names:
-        if name not in known:
-            message = f"there is no {what} {name!r}{suggestion(name, known)}"
 def _device_patterns(document: Mapping[str, Any]) -> list[tuple[Path_, str]]:
     return [
         (("device", kind, name, index, "pattern"), rule["pattern"])
@@ -311,6 +311,10 @@ def _device_faults(document: Mapping[str, Any]) -> Iterator[Fault]:
         yield from _unknown(path, groups, sorted(known_names()), "metric or reading")
 
 
+def _unknown(path: Path_, names: Iterable[str], known: Collection[str], what: str) -> Iterator[Fault]:
+    for name in names:
+        if name not in known:
+            message = f"there is no {what} {name!r}{suggestion(name, known)}"
             yield Fault(path=path, message=message, hint=_known(known))
 
 

@@ -21,6 +21,7 @@ from edgebuild.toolchain_values import (
     StepTemplate,
     Template,
     Toolchain,
+    Trial,
 )
 
 if TYPE_CHECKING:
@@ -62,9 +63,16 @@ def parse_toolchain(folder: Path, document: Mapping[str, Any]) -> Toolchain:
         ),
         package_readme=_template(folder, package["readme"]) if "readme" in package else None,
         qdq=_qdq(document.get("qdq", {})),
-        environment=_environment(folder, document.get("environment", {})),
         device=tuple(_device_tools(document.get("device", {}))),
+        environment=_environment(folder, document.get("environment", {})),
+        trial=_trial(document.get("test", {})),
     )
+
+
+def _trial(document: Mapping[str, Any]) -> Trial:
+    imgsz = document.get("imgsz", 320)
+    height, width = imgsz if isinstance(imgsz, list) else (imgsz, imgsz)
+    return Trial(options=frozen(document.get("options", {})), imgsz=(height, width))
 
 
 def _environment(folder: Path, document: Mapping[str, Any]) -> Environment:
@@ -87,14 +95,6 @@ def _system_need(document: Mapping[str, Any]) -> SystemNeed:
     return SystemNeed(name=document["name"], tool=tool, files=tuple(document.get("file", ())), get=get)
 
 
-def _qdq(document: Mapping[str, Any]) -> QdqNeed:
-    return QdqNeed(
-        style=document.get("style", "compact"),
-        activation=tuple(document.get("activation", ())),
-        weight=tuple(document.get("weight", ())),
-    )
-
-
 def _device_tools(document: Mapping[str, Any]) -> Iterator[DeviceTool]:
     for kind in DEVICE_KINDS:
         for name, rules in document.get(kind, {}).items():
@@ -108,6 +108,14 @@ def _output_rule(document: Mapping[str, Any]) -> OutputRule:
         unit=document.get("unit", ""),
         take=document.get("take", "first"),
         flags=tuple((int(bit), word) for bit, word in flags.items()),
+    )
+
+
+def _qdq(document: Mapping[str, Any]) -> QdqNeed:
+    return QdqNeed(
+        style=document.get("style", "compact"),
+        activation=tuple(document.get("activation", ())),
+        weight=tuple(document.get("weight", ())),
     )
 
 

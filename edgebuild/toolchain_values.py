@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from edgebuild.options import Option
     from edgebuild.tool_values import Tool
 
-Precision = Literal["fp32", "fp16", "int8", "int16", "mixed"]
+Precision = Literal["fp32", "fp16", "bf16", "int8", "int16", "mixed"]
 
 Head = Literal["full", "normalised", "cut"]
 """Where the ONNX ends that a recipe reads: as exported; with boxes from 0 to 1; before the decoding."""
@@ -198,6 +198,19 @@ class StepTemplate:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Trial:
+    """What ``toolchain test`` compiles.
+
+    Attributes:
+        options: Values for the options that a target cannot do without.
+        imgsz: Height and width of the sample model's input in pixels.
+    """
+
+    options: Mapping[str, Any] = field(default_factory=dict)
+    imgsz: tuple[int, int] = (320, 320)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Toolchain:
     """Everything one folder says.
 
@@ -206,11 +219,13 @@ class Toolchain:
         env_pass: Variables let through from the caller.
         requirements: Requirements file of a Python environment of its own, or empty.
         environment: Where the tools live, when that is not the caller's environment.
+        trial: What ``toolchain test`` compiles.
         exclusive: Groups of options of which at most one may be set.
         requires: What only some versions of a tool can do.
         package_files: (path in the package, template) of files that packages hold besides the artifact.
         package_readme: How the artifact is run, for the package's README, or None.
         qdq: What its compiler reads of a QDQ ONNX.
+        device: What is printed on a device, and how to read it.
     """
 
     name: str
@@ -225,7 +240,6 @@ class Toolchain:
     exclusive: tuple[tuple[str, ...], ...]
     limits: Limits
     calibration: CalibrationNeed | None
-        device: What is printed on a device, and how to read it.
     recipes: Mapping[str, Recipe]
     steps: Mapping[str, StepTemplate]
     findings: tuple[LogRule, ...]
@@ -233,11 +247,12 @@ class Toolchain:
     package_files: tuple[tuple[str, Template], ...] = ()
     package_readme: Template | None = None
     qdq: QdqNeed = field(default_factory=QdqNeed)
+    device: tuple[DeviceTool, ...] = ()
     environment: Environment = field(default_factory=Environment)
+    trial: Trial = field(default_factory=Trial)
 
     @property
     def default_recipe(self) -> Recipe:
         """The recipe of a target that names none."""
         recipes = tuple(self.recipes.values())
         return next((recipe for recipe in recipes if recipe.default), recipes[0])
-    device: tuple[DeviceTool, ...] = ()

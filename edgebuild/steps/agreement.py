@@ -1,0 +1,55 @@
+"""Compare what two artifacts make of one image: ``python -m edgebuild.steps.agreement``."""
+
+from __future__ import annotations
+
+import argparse
+from typing import TYPE_CHECKING, Any
+
+from edgebuild.steps._step import run_step, write_json
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    import numpy.typing as npt
+
+
+def main(argv: Sequence[str]) -> None:
+    """Read two golden files and write one row per output."""
+    import numpy as np
+
+    parser = argparse.ArgumentParser(prog="edgebuild.steps.agreement", description=__doc__)
+    parser.add_argument("--reference", required=True, help="golden.npz of the float model")
+    parser.add_argument("--other", required=True, help="golden.npz of the artifact")
+    parser.add_argument("--output", required=True)
+    options = parser.parse_args(argv)
+    with np.load(options.reference) as reference, np.load(options.other) as other:
+        write_json(options.output, {"schema": 1, "outputs": compare(reference, other)})
+
+
+def compare(
+    reference: Mapping[str, npt.NDArray[Any]], other: Mapping[str, npt.NDArray[Any]]
+) -> list[dict[str, Any]]:
+    """Return shape, cosine and largest difference of each output; without figures where shapes differ."""
+    rows = []
+    for name in sorted(set(reference) | set(other)):
+        if name.startswith("output_"):
+            shapes = [list(arrays[name].shape) if name in arrays else [] for arrays in (reference, other)]
+            row: dict[str, Any] = {"name": name, "expected": shapes[0], "shape": shapes[1]}
+            if shapes[0] == shapes[1]:
+                row |= _figures(reference[name], other[name])
+            rows.append(row)
+    return rows
+
+
+def _figures(reference: npt.NDArray[Any], other: npt.NDArray[Any]) -> dict[str, float]:
+    import numpy as np
+
+    wanted, found = (array.astype(np.float64).ravel() for array in (reference, other))
+    size = float(np.linalg.norm(wanted) * np.linalg.norm(found))
+    cosine = float(wanted @ found) / size if size else float(np.array_equal(wanted, found))
+    worst = float(np.nan_to_num(np.abs(wanted - found).max(initial=0.0)))
+    return {"cosine": round(cosine, 6) if np.isfinite(cosine) else 0.0, "max_abs": worst}
+
+
+if __name__ == "__main__":
+    run_step(main)

@@ -1,0 +1,125 @@
+"""``edgebuild toolchain new``: a folder that passes all checks, to be edited into a vendor's."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from edgebuild.errors import StoreError, UsageError
+from edgebuild.toolchain import load_toolchain
+
+TOOLCHAIN = """\
+# docs/toolchains.md explains every key. What is said here has to be true of the vendor's documentation: list
+# its real values, so that a wrong one is refused before anything runs.
+toolchain: 1
+title: NAME compiler
+links:
+  - https://example.com/NAME
+
+tools:
+  NAME:
+    executable: NAME
+    version: {command: ["--version"], regex: '(\\d+\\.\\d+(?:\\.\\d+)*)'}
+    supported: ">=1.0,<2"
+    get: Say here in a sentence how to get it.
+
+# Where the tools live, when not on PATH (docs/environments.md): requirements, activate or image.
+environment: {pass: []}
+
+options:
+  chip:
+    type: string
+    enum: [a1, a2]
+    default: a1
+    description: The chip.
+
+limits:
+  opset: [11, 17]
+  dynamic: false
+
+calibration: {format: npy, minimum: 1, useful_maximum: 200}
+
+recipes:
+  fp16:
+    title: Floating point
+    default: true
+    precision: fp16
+    steps:
+      - step: compile
+        inputs: {model: onnx}
+    artifact: compile.model
+    # The artifact cannot be run here: the float ONNX stands in. A runtime is better: docs/environments.md.
+    evaluate: {artifact: onnx, evidence: proxy}
+    benchmark: none
+
+steps:
+  compile:
+    command: compile.cmd.j2
+    tools: [NAME]
+    outputs:
+      model: {path: model.bin}
+    # Exit code 0 alone proves nothing: what does the tool print when it is done, and when it failed?
+    success: {log_lacks: ['(?i)\\berror\\b']}
+    timeout: 3600
+
+findings:
+  - {pattern: '(?i)fall(s|ing)? back to (the )?cpu', id: cpu-fallback, level: warning, hint: What to do.}
+"""
+
+COMMAND = """\
+NAME
+  --model={{ inputs.model }}
+  --chip={{ options.chip }}
+  --shape={{ input_shape | join('x') }}
+  --output={{ outputs.model }}
+  {{ extra_args }}
+"""
+
+README = """\
+# NAME
+
+What it makes, from what, and for which chips.
+
+| Recipe | What it does |
+|---|---|
+| `fp16` | floating point |
+
+## What was run, and what was only checked
+
+Nothing was run yet. `edgebuild toolchain test NAME` compiles a small model with the real tool.
+
+## Limits
+
+What the compiler cannot take, and what is not known.
+
+## Sources
+
+Every flag, value, output and message in `toolchain.yaml` and `compile.cmd.j2`, with where the vendor says so.
+"""
+
+
+def new(name: str, templates: str) -> int:
+    """Write the folder and check it as it would be checked when it is used.
+
+    Raises:
+        UsageError: The name cannot be one, or the folder is there.
+        StoreError: The folder cannot be written.
+    """
+    if not re.fullmatch(r"[a-z0-9][a-z0-9_-]*", name):
+        raise UsageError(
+            f"{name!r} cannot be a toolchain's name", hint="lower-case letters, digits, '_' and '-'"
+        )
+    folder = Path(templates) / name
+    if folder.exists():
+        raise UsageError(f"{folder} is there already", hint="take another name, or edit what is there")
+    files = {"toolchain.yaml": TOOLCHAIN, "compile.cmd.j2": COMMAND, "README.md": README}
+    try:
+        folder.mkdir(parents=True)
+        for file, text in files.items():
+            (folder / file).write_text(text.replace("NAME", name), encoding="utf-8")
+    except OSError as error:
+        raise StoreError(f"{folder}: cannot be written: {error.strerror}") from error
+    load_toolchain(name, (Path(templates),))
+    print(f"wrote {folder}: {', '.join(files)}")
+    print(f"next: edit them, then `edgebuild toolchain test {name} --templates {templates}`")
+    return 0

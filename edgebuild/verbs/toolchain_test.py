@@ -1,0 +1,307 @@
+"""``edgebuild toolchain test``: does a toolchain's template fit the tool that is installed here?
+
+A small model goes through the ordinary plan with the real tool. What comes out is checked as in every run,
+run through the toolchain's own runtime where it has one, and compared with the float model.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from edgebuild import execute
+from edgebuild.action import ActionResult, Outcome
+from edgebuild.amounts import size_text
+from edgebuild.attempt import PACKAGE_PARENT
+from edgebuild.commands import script
+from edgebuild.console import open_display
+from edgebuild.digest import canonical_json
+from edgebuild.engine import run_actions
+from edgebuild.environment import probe_in, surroundings
+from edgebuild.errors import StepError, ToolchainMissingError
+from edgebuild.session import cache_root, open_session, search_path
+from edgebuild.store import remove_tree
+from edgebuild.toolchain import load_toolchain
+from edgebuild.toolchain_bundle import folder_texts, log_texts, machine_text, tool_texts, write_bundle
+from edgebuild.trial import chosen_recipes, overrides, trial_manifest
+from edgebuild.verbs.run import signals
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from edgebuild.action import Action
+    from edgebuild.plan import TargetPlan
+    from edgebuild.session import Session
+    from edgebuild.store import Store
+    from edgebuild.toolchain import Recipe, Toolchain
+
+CLOSE = 0.99
+"""Cosine that a float artifact's outputs have to reach; of integer ones random weights prove nothing."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TestOptions:
+    """What the user asked of ``toolchain test``.
+
+    Attributes:
+        recipes: Names; empty: the default one. ``all`` means every one.
+        settings: ``NAME=VALUE`` options.
+        keep: Folder to keep everything in, or empty.
+    """
+
+    name: str
+    recipes: tuple[str, ...]
+    settings: tuple[str, ...]
+    keep: str
+    templates: tuple[str, ...]
+    json: bool
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Tried:
+    """What came of one recipe.
+
+    Attributes:
+        problem: Why it failed, or empty.
+        size: Bytes of the artifact.
+        seconds: Of the vendor's steps.
+        agreement: Rows of the comparison with the float model; empty when nothing was run.
+        findings: What the tools said.
+    """
+
+    recipe: str
+    problem: str
+    size: int
+    seconds: float
+    agreement: tuple[Mapping[str, Any], ...]
+    findings: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Place:
+    """Where results are, for a comparison.
+
+    Attributes:
+        folder: Of the whole trial.
+        store: Holds the bytes.
+        baseline: Id of the float model's validation.
+    """
+
+    folder: Path
+    store: Store
+    baseline: str
+
+
+def test(options: TestOptions) -> int:
+    """Try a toolchain and print what came of it; 0 when every recipe did as it should.
+
+    Raises:
+        UsageError: There is no such toolchain, recipe or option, or an option needs a value.
+        ToolchainMissingError: A tool is not here.
+    """
+    search = search_path(Path.cwd(), options.templates)
+    toolchain = load_toolchain(options.name, search)
+    recipes = chosen_recipes(toolchain, options.recipes)
+    settings = overrides(toolchain, recipes, options.settings)
+    given = {text.partition("=")[0] for text in options.settings}
+    manifest = trial_manifest(toolchain, recipes, given)
+    _require(toolchain, recipes)
+    with _folder(options.keep) as folder:
+        (folder / "manifest.yaml").write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
+        _make_sample(folder, manifest, toolchain)
+        templates = tuple(str(one) for one in search)
+        session = open_session(str(folder / "manifest.yaml"), overrides=settings, templates=templates)
+        session.require_distributions()
+        results, store = _run(session, quiet=options.json)
+        tried = [
+            _judge(target, results, Place(folder=folder, store=store, baseline=session.plan.baseline))
+            for target in session.plan.targets
+        ]
+        bundle = ""
+        if options.keep or any(one.problem for one in tried):
+            where = folder if options.keep else Path.cwd()
+            bundle = str(where / f"{toolchain.name}-toolchain-test.zip")
+            write_bundle(Path(bundle), _texts(session, toolchain, tried), os.environ)
+    _print(session, toolchain, tried, bundle, as_json=options.json)
+    return 3 if any(one.problem for one in tried) else 0
+
+
+@contextlib.contextmanager
+def _folder(keep: str) -> Iterator[Path]:
+    """Give a folder to work in: a new one that goes, or one that stays."""
+    if keep:
+        folder = Path(keep).absolute()
+        folder.mkdir(parents=True, exist_ok=True)
+        yield folder
+        return
+    folder = Path(tempfile.mkdtemp(prefix="edgebuild-test-"))
+    try:
+        yield folder
+    finally:
+        remove_tree(folder)
+
+
+def _make_sample(folder: Path, manifest: Mapping[str, Any], toolchain: Toolchain) -> None:
+    height, width = toolchain.trial.imgsz
+    print(f"{toolchain.name}: making a small model and images", file=sys.stderr, flush=True)
+    argv = [sys.executable, "-m", "edgebuild.steps.sample", "--folder", str(folder)]
+    argv += ["--task", manifest["model"]["task"], "--imgsz", str(height), str(width)]
+    argv += ["--images", str(manifest["dataset"]["calibration"]["images"])]
+    env = {**os.environ, "PYTHONPATH": PACKAGE_PARENT, "YOLO_OFFLINE": "true", "YOLO_AUTOINSTALL": "false"}
+    env["YOLO_CONFIG_DIR"] = str(folder)
+    done = execute.capture(argv, env=env, timeout=600)
+    if done.exit_code == ToolchainMissingError.exit_code:
+        raise ToolchainMissingError(done.text.strip().splitlines()[-1].removeprefix("error: "))
+    if done.exit_code:
+        raise StepError("the sample model cannot be made", hint="\n".join(done.text.splitlines()[-8:]))
+
+
+def _require(toolchain: Toolchain, recipes: Sequence[Recipe]) -> None:
+    """Check that the tools are here. One outside the supported range is tried all the same."""
+    place = surroundings(toolchain, os.environ, cache_root(os.environ))
+    if place is not None and place.problem:
+        raise ToolchainMissingError(place.problem, hint=f"get it: {place.get}")
+    steps = {entry.step for recipe in recipes for entry in recipe.steps}
+    named = [name for step in steps for name in toolchain.steps[step].tools] or list(toolchain.tools)
+    found = [probe_in(place, toolchain, toolchain.tools[name], os.environ) for name in dict.fromkeys(named)]
+    absent = [f"{one.problem}\n    get it: {one.get}" for one in found if not one.found]
+    if absent:
+        raise ToolchainMissingError("\n".join(absent), hint="`edgebuild doctor` shows what was looked for")
+    for one in found:
+        if not one.in_range:
+            print(f"edgebuild: warning: {one.problem}; trying it all the same", file=sys.stderr)
+
+
+def _run(session: Session, *, quiet: bool) -> tuple[dict[str, ActionResult], Store]:
+    """Run what makes the artifacts, and what runs them; the tools are started in any case."""
+    plan = session.plan
+    own = {target.name: {entry.step for entry in target.recipe.steps} for target in plan.targets}
+    vendor = {f"{name}/{step}" for name, steps in own.items() for step in steps}
+    wanted = {target.artifact.action for target in plan.targets} | vendor
+    if run_too := {target.validate for target in plan.targets if _runs(target)}:
+        wanted |= {*run_too, plan.baseline}
+    todo = list(wanted)
+    while todo:
+        new = set(plan.action(todo.pop()).needs) - wanted
+        wanted |= new
+        todo += new
+    actions = [action for action in plan.actions if action.id in wanted]
+    with signals(), open_display(len(actions), quiet=quiet) as display:
+        context = session.context(display, force=frozenset(vendor))
+        return run_actions(actions, context, keep_going=True), context.cache.store
+
+
+def _runs(target: TargetPlan) -> bool:
+    """Whether the artifact itself can be run here, so that there is something to compare."""
+    measured = target.recipe.evaluate
+    return bool(target.validate and measured and measured.evidence != "proxy")
+
+
+def _judge(target: TargetPlan, results: Mapping[str, ActionResult], place: Place) -> Tried:
+    mine = [results[name] for name in target.actions if name in results]
+    steps = [results[f"{target.name}/{entry.step}"] for entry in target.recipe.steps]
+    failed = next((one for one in mine if one.outcome is Outcome.FAILED), None)
+    stopped = next((one for one in mine if one.outcome is Outcome.SKIPPED), None)
+    rows: tuple[Mapping[str, Any], ...] = ()
+    problem, size = "", 0
+    if failed or stopped:
+        problem = (failed or stopped or mine[0]).message
+    else:
+        size = results[target.artifact.action].artifact(target.artifact.output).size
+        if _runs(target):
+            rows = _agreement(target, results, place)
+            problem = _disagreement(target.recipe, rows)
+    return Tried(
+        recipe=target.name,
+        problem=problem,
+        size=size,
+        seconds=round(sum(step.seconds for step in steps), 1),
+        agreement=rows,
+        findings=tuple(f"{found.id}: {found.message}" for one in steps for found in one.findings),
+    )
+
+
+def _agreement(
+    target: TargetPlan, results: Mapping[str, ActionResult], place: Place
+) -> tuple[Mapping[str, Any], ...]:
+    """Compare what the artifact and the float model make of one image."""
+    folder = place.folder / "compare" / target.name
+    files = []
+    for name, action in (("reference", place.baseline), ("other", target.validate)):
+        place.store.materialise(results[action].artifact("golden"), folder / f"{name}.npz")
+        files += [f"--{name}", str(folder / f"{name}.npz")]
+    output = folder / "agreement.json"
+    argv = [sys.executable, "-m", "edgebuild.steps.agreement", *files, "--output", str(output)]
+    env = {**os.environ, "PYTHONPATH": PACKAGE_PARENT}
+    done = execute.capture(argv, env=env, timeout=600)
+    if done.exit_code:
+        raise StepError("the outputs cannot be compared", hint="\n".join(done.text.splitlines()[-5:]))
+    return tuple(json.loads(output.read_text(encoding="utf-8"))["outputs"])
+
+
+def _disagreement(recipe: Recipe, rows: Sequence[Mapping[str, Any]]) -> str:
+    """Return what is wrong with an artifact's outputs."""
+    for row in rows:
+        if row["shape"] != row["expected"]:
+            return f"{row['name']} has shape {row['shape']}, the float model's has {row['expected']}"
+        if recipe.precision in {"fp32", "fp16"} and row["cosine"] < CLOSE:
+            return f"{row['name']} is not the float model's: cosine {row['cosine']} of at least {CLOSE}"
+    return ""
+
+
+def _texts(session: Session, toolchain: Toolchain, tried: Sequence[Tried]) -> dict[str, str]:
+    """Return what goes into the bundle."""
+    actions: list[Action] = list(session.plan.actions)
+    files = {f"aux/{a.id.replace('/', '.')}/{path}": text for a in actions for path, text in a.files}
+    rows = [_row(one) for one in tried]
+    return {
+        **files,
+        "commands.sh": script(session.plan, actions),
+        "machine.txt": machine_text(toolchain, os.environ),
+        "manifest.yaml": Path(session.manifest.file).read_text(encoding="utf-8"),
+        "result.json": canonical_json({"schema": 1, "toolchain": toolchain.name, "recipes": rows}),
+        **dict(tool_texts(session.installed.probed, session.installed.surroundings)),
+        **dict(folder_texts(toolchain)),
+        **dict(log_texts(session.folder / "logs")),
+    }
+
+
+def _row(one: Tried) -> dict[str, Any]:
+    return {
+        "recipe": one.recipe,
+        "ok": not one.problem,
+        "problem": one.problem,
+        "size": one.size,
+        "seconds": one.seconds,
+        "outputs": [dict(row) for row in one.agreement],
+        "findings": list(one.findings),
+    }
+
+
+def _print(
+    session: Session, toolchain: Toolchain, tried: Sequence[Tried], bundle: str, *, as_json: bool
+) -> None:
+    tools = [probed for name, probed in session.installed.probed.items() if not name.endswith("/environment")]
+    if as_json:
+        versions = {probed.name: probed.version for probed in tools}
+        document = {"schema": 1, "toolchain": toolchain.name, "tools": versions, "bundle": bundle}
+        print(json.dumps(document | {"recipes": [_row(one) for one in tried]}, indent=2))
+        return
+    print(f"{toolchain.name}: {', '.join(f'{one.name} {one.version}'.rstrip() for one in tools)}")
+    for one in tried:
+        if one.problem:
+            print(f"FAILED  {one.recipe}: {one.problem}")
+        else:
+            ran = "; ".join(f"{row['name']} cosine {row['cosine']:g}" for row in one.agreement)
+            ran = f"runs here, {ran}" if ran else "cannot be run here"
+            print(f"ok      {one.recipe}: {size_text(one.size)} in {one.seconds:g} s; {ran}")
+        for text in one.findings:
+            print(f"        {text}")
+    if bundle:
+        print(f"{bundle}: commands, versions and logs, to attach to a report; look through it first")
