@@ -3,7 +3,7 @@
 Absolute times drift with the machine's temperature and with what else runs; the ratio of two variants that
 take turns within tenths of a second hardly does. Every round runs every variant, beginning with another one
 each time; a ratio is the median of the rounds' ratios. Where that is not steady either, because other
-programs want the processor, more rounds are run; if it stays so, the ratio is that of the processor time used,
+programs want the processor, more rounds are run; if it stays so, the ratio is that of processor time,
 which waiting for a turn does not lengthen. The result says which it is.
 """
 
