@@ -11,6 +11,7 @@ MEMBERS = {
     "REJECTED": "its presence says that an acceptance gate was missed",
     "calibration.json": "the images that calibrated it, by digest",
     "contents.json": "every other file here with its SHA-256 and size",
+    "decode.py": "what is left to do behind the model's outputs, in NumPy: decode(outputs, head)",
     "golden.npz": "one input and the outputs expected for it, for a self-test on the device",
     "labels.txt": "class names, one per line, in the order of their ids",
     "metrics.json": "accuracy and size, where they were measured, and the protocol",
