@@ -8,16 +8,35 @@ INSTALLED := $(VENV)/.installed
 QUICKSTART := examples/quickstart/manifest.yaml
 PYTEST_ARGS ?=
 
-.PHONY: run test test-quick lint install clean
+# The environments of real toolchains, made once per machine; openvino and ncnn are small enough for every test run.
+export EDGEBUILD_TEST_ENVIRONMENTS ?=
+TOOLCHAINS := openvino ncnn
+ALL_TOOLCHAINS := $(patsubst templates/%/requirements.txt,%,$(wildcard templates/*/requirements.txt))
+# `make test-toolchains rknn`: the words after the target are toolchains, not targets.
+ifeq (test-toolchains,$(firstword $(MAKECMDGOALS)))
+ASKED := $(or $(wordlist 2,$(words $(MAKECMDGOALS)),$(MAKECMDGOALS)),$(ALL_TOOLCHAINS))
+$(eval $(wordlist 2,$(words $(MAKECMDGOALS)),$(MAKECMDGOALS)):;@:)
+endif
+INTO_TEST_CACHE = $(if $(EDGEBUILD_TEST_ENVIRONMENTS),EDGEBUILD_CACHE=$(EDGEBUILD_TEST_ENVIRONMENTS))
+
+.PHONY: run test test-quick test-toolchains toolchains lint install clean
 
 run: $(INSTALLED)
 	$(BIN)/edgebuild run $(QUICKSTART)
 
-test: lint
+test: lint toolchains
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
 
 test-quick: $(INSTALLED)
 	$(BIN)/python -m pytest -m "not slow" $(PYTEST_ARGS)
+
+# The heavy ones, gigabytes each: all that install, or those that are named.
+test-toolchains: $(INSTALLED)
+	$(INTO_TEST_CACHE) $(BIN)/edgebuild toolchain install $(ASKED)
+	$(BIN)/python -m pytest -m toolchain --toolchains="$(ASKED)" $(PYTEST_ARGS)
+
+toolchains: $(INSTALLED)
+	$(INTO_TEST_CACHE) $(BIN)/edgebuild toolchain install $(TOOLCHAINS)
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check .

@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import settings
 
+from tests.toolchains import ALWAYS, skip_what_cannot_run
+
 settings.register_profile("edgebuild", deadline=None)
 settings.load_profile("edgebuild")
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
 
@@ -21,6 +23,15 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         action="store_true",
         help="write the expected files anew instead of comparing with them; review the difference",
     )
+    parser.addoption(
+        "--toolchains",
+        default=" ".join(ALWAYS),
+        help="real toolchains to test with, or `all`; their environments have to be installed",
+    )
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: Sequence[pytest.Item]) -> None:
+    skip_what_cannot_run(config, items)
 
 
 @pytest.fixture
