@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 from edgebuild.digest import digest_document
 from edgebuild.execute import StartError, capture, find_executable
-from edgebuild.probe import Probed, judged, match_version
+from edgebuild.probe import Probed, judged
+from edgebuild.versions import match_version
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

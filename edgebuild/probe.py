@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from edgebuild.action import Finding
 from edgebuild.digest import digest_file, digest_text, short
 from edgebuild.execute import capture, find_executable
-from edgebuild.versions import in_range
+from edgebuild.versions import in_range, match_version
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -182,15 +182,6 @@ def _distributions(name: str, folders: Sequence[str]) -> Iterator[tuple[str, str
             project, dash, version = stem.rpartition("-")
             if dot and dash and re.sub(r"[-_.]+", "_", project).lower() == wanted:
                 yield str(Path(folder).absolute() / entry / "METADATA"), version
-
-
-def match_version(regex: str, text: str) -> str:
-    """Return the version that a regular expression finds in a text, or nothing."""
-    match = re.search(regex, text, re.MULTILINE)
-    if match is None:
-        return ""
-    groups = [group for group in match.groups() if group]
-    return ".".join(groups) if match.groups() else match.group(0)
 
 
 def judged(probed: Probed, supported: str, executable: str) -> Probed:

@@ -159,6 +159,10 @@ def _option_faults(document: Mapping[str, Any]) -> Iterator[Fault]:
     for index, finding in enumerate(document.get("findings", ())):
         yield from _unknown(("findings", index, "options"), finding.get("options", {}), options, "option")
     yield from _unknown(("required_options",), document.get("required_options", ()), options, "option")
+    rule = document.get("device_version", {})
+    tools = [name for name, tool in document["tools"].items() if "version" in tool]
+    named = [rule["tool"]] if rule else []
+    yield from _unknown(("device_version", "tool"), named, tools, "tool with a version")
     for name, value in document.get("test", {}).get("options", {}).items():
         yield from _unknown(("test", "options", name), [name], options, "option")
         if name in options and (wrong := check_value(parse_option(name, options[name]), value)):
@@ -259,6 +263,7 @@ def _pattern_faults(document: Mapping[str, Any]) -> Iterator[Fault]:
     for name, option in document.get("options", {}).items():
         patterns.append((("options", name, "pattern"), option.get("pattern", "")))
     patterns += _device_patterns(document)
+    patterns.append((("device_version", "pattern"), document.get("device_version", {}).get("pattern", "")))
     for path, pattern in patterns:
         try:
             re.compile(pattern)
@@ -270,10 +275,9 @@ def _environment_faults(document: Mapping[str, Any]) -> Iterator[Fault]:
     kinds = [key for key in ("requirements", "activate", "image") if key in document]
     for key in kinds[1:]:
         yield Fault(path=("environment", key), message=f"{kinds[0]} and {key} exclude each other")
-    if "python" in document and "requirements" not in document:
-        yield Fault(path=("environment", "python"), message="a Python version needs `requirements`")
-    if "engine" in document and "image" not in document:
-        yield Fault(path=("environment", "engine"), message="an engine needs an `image`")
+    for key, need in (("python", "requirements"), ("engine", "image")):
+        if key in document and need not in document:
+            yield Fault(path=("environment", key), message=f"{key} needs `{need}`")
     both = sorted({*document.get("pass", ())} & {*document.get("locate", ())})
     if both:
         yield Fault(path=("environment", "locate"), message=f"{', '.join(both)} is in `pass` as well")

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from edgebuild.action import LogRule, Output, Success
 from edgebuild.device_output import DEVICE_KINDS, DeviceTool, OutputRule
+from edgebuild.device_version import DeviceVersion
 from edgebuild.environment_values import Environment, SystemNeed, parse_requirements
 from edgebuild.options import frozen, parse_option
 from edgebuild.tool_values import Tool, VersionProbe
@@ -66,6 +67,7 @@ def parse_toolchain(folder: Path, document: Mapping[str, Any]) -> Toolchain:
         device=tuple(_device_tools(document.get("device", {}))),
         environment=_environment(folder, document.get("environment", {})),
         trial=_trial(document.get("test", {})),
+        device_version=DeviceVersion(**document["device_version"]) if "device_version" in document else None,
     )
 
 

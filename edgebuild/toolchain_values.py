@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
     from edgebuild.action import LogRule, Output, Success
     from edgebuild.device_output import DeviceTool
+    from edgebuild.device_version import DeviceVersion
     from edgebuild.options import Option
     from edgebuild.tool_values import Tool
 
@@ -220,6 +221,7 @@ class Toolchain:
         requirements: Requirements file of a Python environment of its own, or empty.
         environment: Where the tools live, when that is not the caller's environment.
         trial: What ``toolchain test`` compiles.
+        device_version: How to compare the release of a tool with that of the runtime on a device.
         exclusive: Groups of options of which at most one may be set.
         requires: What only some versions of a tool can do.
         package_files: (path in the package, template) of files that packages hold besides the artifact.
@@ -250,6 +252,7 @@ class Toolchain:
     device: tuple[DeviceTool, ...] = ()
     environment: Environment = field(default_factory=Environment)
     trial: Trial = field(default_factory=Trial)
+    device_version: DeviceVersion | None = None
 
     @property
     def default_recipe(self) -> Recipe:

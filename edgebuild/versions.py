@@ -21,6 +21,18 @@ def parse_release(text: str) -> Release | None:
     return tuple(int(part) for part in match.group(1).split(".")) if match else None
 
 
+def match_version(regex: str, text: str) -> str:
+    """Return the version that a regular expression finds in the lines of a text, or nothing.
+
+    Its non-empty groups, joined by dots, are the version; without groups all that it matches.
+    """
+    match = re.search(regex, text, re.MULTILINE)
+    if match is None:
+        return ""
+    groups = [group for group in match.groups() if group]
+    return ".".join(groups) if match.groups() else match.group(0)
+
+
 def parse_range(text: str) -> tuple[Comparison, ...]:
     """Return the comparisons of a range such as ``>=5.1,<10``; all of them must hold.
 
