@@ -117,7 +117,7 @@ def _outputs(
 ) -> list[npt.NDArray[Any]]:
     from edgebuild.steps._runtime import open_artifact
 
-    return open_artifact(str(artifact), info, threads=1, runtime=None)(_image(golden))
+    return open_artifact(str(artifact), info, threads=1, runtime=None).raw(_image(golden))
 
 
 def _image(golden: Mapping[str, npt.NDArray[Any]]) -> npt.NDArray[np.float32]:

@@ -17,8 +17,15 @@ if TYPE_CHECKING:
 ABOUT = {"name": "demo", "target": "board", "version": "1.0", "toolchain": "tool", "recipe": "int8"}
 
 
-def pack(folder: Path, artifact: Path, golden: Path | None = None, batch: int = 1) -> Path:
+def pack(
+    folder: Path,
+    artifact: Path,
+    golden: Path | None = None,
+    batch: int = 1,
+    head: dict[str, Any] | None = None,
+) -> Path:
     info = {"input": {"shape": [batch, 3, 4, 4]}, "outputs": [{"name": "y"}], "imgsz": [4, 4]}
+    info |= {"head": head} if head else {}
     members: dict[str, Path | bytes] = {
         "README.md": b"",
         "metrics.json": b"{}",
@@ -80,6 +87,13 @@ def test_the_same_artifact_matches(tmp_path: Path, run_step: RunStep, batch: int
     assert document["outputs"] == [
         {"name": "output_0", "shape": [1, 3, 4, 4], "max_abs_error": 0.0, "matches": True}
     ]
+
+
+@pytest.mark.yolo
+def test_behind_a_cut_head_the_artifacts_own_outputs_are_compared(tmp_path: Path, run_step: RunStep) -> None:
+    artifact, head = model(tmp_path / "model.onnx"), {"kind": "cut", "task": "classify"}
+    document = replay(run_step, pack(tmp_path, artifact, golden(tmp_path / "golden.npz"), head=head))
+    assert document["status"] == "matches"
 
 
 @pytest.mark.yolo

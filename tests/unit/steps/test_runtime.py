@@ -44,6 +44,18 @@ def test_a_short_batch_is_filled_and_cut_back() -> None:
 
 
 @pytest.mark.yolo
+def test_what_the_head_leaves_to_do_is_done_behind_any_runtime() -> None:
+    import numpy as np
+
+    logits = np.log(np.array([[1.0, 3.0]], np.float32))
+    head = {"kind": "cut", "task": "classify"}
+    artifact = Artifact(infer=lambda _: [logits], batch=1, outputs=1, head=head)
+    image = np.zeros((1, 3, 4, 4), np.float32)
+    assert artifact(image)[0][0] == pytest.approx([0.25, 0.75])
+    assert np.array_equal(artifact.raw(image)[0], logits)
+
+
+@pytest.mark.yolo
 def test_onnx_runtime_runs_an_artifact_bound_or_called(tmp_path: Path) -> None:
     import numpy as np
 

@@ -211,6 +211,16 @@ def test_a_rejected_package_is_marked(workspace: Path, run_step: RunStep) -> Non
     assert "Do not ship" in member(package, "README.md")
 
 
+@pytest.mark.yolo
+def test_what_a_cut_head_leaves_to_do_goes_along(workspace: Path, run_step: RunStep) -> None:
+    package = pack(run_step, workspace)
+    assert "decode.py" not in {entry.path for entry in verify_package(package).files}
+    write(workspace / "in/info/model.json", INFO | {"head": {"kind": "cut"}})
+    package = pack(run_step, workspace)
+    assert "`decode.py`" in member(package, "README.md")
+    assert "def decode(" in member(package, "decode.py")
+
+
 def test_the_optional_documents_come_along(workspace: Path, run_step: RunStep) -> None:
     write(workspace / "in/calibration/calibration.json", {"images": 4})
     write(workspace / "in/quantize/quantize.json", {"nodes": 9})
