@@ -213,7 +213,7 @@ def _with_system(found: Surroundings, toolchain: Toolchain, environ: Mapping[str
         if problem:
             text = f"{toolchain.name} needs {need.name}: {problem}"
             return _failed(found, text, how=(*found.how, *how), get=need.get, files=found.files)
-        found = replace(found, identity=found.identity + (f", {need.name} {version}" if version else ""))
+        found = replace(found, identity=found.identity + (f", {need.name}: {version}" if version else ""))
     return found
 
 
