@@ -42,11 +42,41 @@ def search(
         pairs: Weights and biases stay float, as the toolchain needs it.
     """
     dataset = manifest.dataset
+    assert dataset is not None  # noqa: S101 - the manifest is checked: an INT8 recipe has a dataset
+    arguments = ["--settings", f"aux/{SETTINGS_FILE}", "--probes", f"aux/{PROBES_FILE}"]
+    arguments += ["--choice", "out/choice.json", "--ranges", "out/ranges.json", "--search", "out/search.json"]
+    action = own_step(
+        f"search{label}",
+        "search",
+        "choose",
+        arguments,
+        target=target.name,
+        inputs=(*(ref.to(role) for role, ref in refs.items()), validation_input(dataset)),
+        outputs=(
+            Output(role="choice", path="choice.json"),
+            Output(role="ranges", path="ranges.json"),
+            Output(role="search", path="search.json"),
+        ),
+        files=(
+            (SETTINGS_FILE, canonical_json(_settings(manifest, target, settings, pairs=pairs))),
+            dataset_file(manifest),
+            (PROBES_FILE, "{}"),
+        ),
+        machine=True,
+        origin=_origin(target),
+    )
+    # probes.json is filled in when the action runs; what it will hold is decided by these tools and the rest.
+    return replace(action, tools=tools())
+
+
+def _settings(manifest: Manifest, target: Target, settings: Quantize, *, pairs: bool) -> dict[str, Any]:
+    """Return everything that the probes follow from, and the limits."""
+    dataset = manifest.dataset
     asked = settings.mixed_precision
     assert dataset is not None  # noqa: S101 - the manifest is checked: an INT8 recipe has a dataset
     assert asked is not None  # noqa: S101 - the caller asked because it is set
     protocol = dataset.validation
-    document: dict[str, Any] = {
+    return {
         "schema": SCHEMA,
         "task": manifest.model.task,
         "metric": asked.metric or METRIC_OF_TASK[manifest.model.task],
@@ -72,30 +102,6 @@ def search(
         },
         "limits": {name: value for name, value in asdict(asked).items() if name != "metric"},
     }
-    arguments = ["--settings", f"aux/{SETTINGS_FILE}", "--probes", f"aux/{PROBES_FILE}"]
-    arguments += ["--choice", "out/choice.json", "--ranges", "out/ranges.json", "--search", "out/search.json"]
-    action = own_step(
-        f"search{label}",
-        "search",
-        "choose",
-        arguments,
-        target=target.name,
-        inputs=(*(ref.to(role) for role, ref in refs.items()), validation_input(dataset)),
-        outputs=(
-            Output(role="choice", path="choice.json"),
-            Output(role="ranges", path="ranges.json"),
-            Output(role="search", path="search.json"),
-        ),
-        files=(
-            (SETTINGS_FILE, canonical_json(document)),
-            dataset_file(manifest),
-            (PROBES_FILE, "{}"),
-        ),
-        machine=True,
-        origin=_origin(target),
-    )
-    # probes.json is filled in when the action runs; what it will hold is decided by these tools and the rest.
-    return replace(action, tools=tools())
 
 
 def quantize(
