@@ -97,6 +97,7 @@ class _Search:
         for candidate in self._space.previous:
             yield from self._try(candidate)
         best = self._best_ranges()
+        yield from self._try(Candidate(keep=self._space.base, ranges=best[0]))
         ranked = self._ranking()[: self._singles()]
         for block in self._space.blocks:
             if block.moved and block.label in ranked:
