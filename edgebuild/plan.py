@@ -241,9 +241,7 @@ class _Draft:
         if recipe.benchmark is not None:
             timed = source.get(recipe.benchmark.artifact)
             subject = measure.subject_of(toolchain, recipe.benchmark, timed, source.info())
-            timing = measure.benchmark(
-                target, f"{target.name}/benchmark", subject, target.batch, cpu=target.cpu
-            )
+            timing = measure.benchmark(target, f"{target.name}/benchmark", subject, target.batch, target.cpu)
             done = self.add(timing)
             verdict["benchmark"] = Ref(action=done, output="benchmark", name="benchmark.json")
         verdict |= self._baseline(target, source)
