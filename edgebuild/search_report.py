@@ -87,7 +87,9 @@ def said(found: Explored, space: Space, settings: Mapping[str, Any]) -> list[str
     if choice is not None:
         lines.append(f"Chosen: {_told(choice, space, settings)}.")
     better = [point for point in found.points if beats(point, default) and point.candidate != FLOAT]
-    if better:
+    if choice in better:
+        lines.append("It is at least as good as the default on both axes.")
+    elif better:
         best = max(better, key=lambda point: point.metric)
         lines.append(f"At least as good as the default on both axes: {_told(best, space, settings)}.")
     else:
