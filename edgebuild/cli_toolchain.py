@@ -132,10 +132,10 @@ def _test(verbs: Verbs[argparse.ArgumentParser]) -> None:
 
 
 def _do_test(options: argparse.Namespace) -> int:
-    from edgebuild.verbs.toolchain_test import TestOptions, test  # noqa: PLC0415
+    from edgebuild.verbs.toolchain_test import TrialOptions, test  # noqa: PLC0415
 
     return test(
-        TestOptions(
+        TrialOptions(
             name=options.name,
             recipes=tuple(options.recipe),
             settings=tuple(options.option),

@@ -46,7 +46,7 @@ CLOSE = 0.99
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class TestOptions:
+class TrialOptions:
     """What the user asked of ``toolchain test``.
 
     Attributes:
@@ -98,7 +98,7 @@ class Place:
     baseline: str
 
 
-def test(options: TestOptions) -> int:
+def test(options: TrialOptions) -> int:
     """Try a toolchain and print what came of it; 0 when every recipe did as it should.
 
     Raises:
