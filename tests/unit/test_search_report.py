@@ -99,9 +99,7 @@ def test_the_choice_can_be_copied_into_a_manifest() -> None:
 
 def test_better_on_both_axes_is_said() -> None:
     made, _ = run(World(HARM, COST | {"model.2": -0.01}))
-    assert "At least as good as the default on both axes: default + model.2" in " ".join(
-        made["search"]["said"]
-    )
+    assert "It is at least as good as the default on both axes." in made["search"]["said"]
     assert "default + model.2" in made["search"]["default"]["beaten_by"]
 
 
