@@ -78,7 +78,9 @@ def main(argv: Sequence[str]) -> None:
     report = {"schema": SCHEMA, "settings": asdict(settings), "keep_float": list(keep), "bytes": sizes}
     gaps = () if settings.naive else _groups.find_gaps(model, groups)
     for gap in gaps:
-        report_finding("quantize-groups", gap, hint="name nodes or types in quantize.keep_float", level="note")
+        report_finding(
+            "quantize-groups", gap, hint="name nodes or types in quantize.keep_float", level="note"
+        )
     report |= {"gaps": list(gaps)}
     report |= {"groups": groups, "nodes": count_nodes(quantized, kept), "kept_float": sorted(kept)}
     write_json(arguments.report, report)
