@@ -53,6 +53,10 @@ def _block(plan: Plan, action: Action) -> str:
     here = folder(plan, action.id)
     parents = {f"{here}/{PurePosixPath(output.path).parent}".removesuffix("/.") for output in action.outputs}
     lines = [f"# {action.id}: {action.step} for {', '.join(action.targets)}"]
+    if action.environment:
+        lines.append(
+            f"# in the environment of {action.environment}: edgebuild toolchain show {action.environment}"
+        )
     lines += [f"# {note}" for note in assumed(plan, action)]
     lines.append(shlex.join(["mkdir", "-p", *sorted(parents)]))
     places = _places(plan, action)
