@@ -199,7 +199,7 @@ def test_a_finding_that_the_manifest_does_not_allow_rejects_the_target(changed: 
     (row,) = [one for one in ran.target("hailo")["verdicts"] if one["metric"].startswith("findings/")]
     assert row["status"] == "missed"
     assert row["text"].startswith("hailo/optimize: [warning] Reducing optimization level to 0")
-    assert b"optimization-lowered" in _package(changed, "hailo")["REJECTED.txt"]
+    assert b"optimization-lowered" in _package(changed, "hailo")["REJECTED"]
     sarif = json.loads((changed.folder / "build/shelf/findings.sarif").read_text(encoding="utf-8"))
     levels = {one["ruleId"]: one["level"] for one in sarif["runs"][0]["results"]}
     assert levels["optimization-lowered"] == "error"

@@ -43,6 +43,7 @@ class TestFitting:
         assert note.message == "ascend is exported with opset 17: ascend takes 11 to 17"
         assert "model.export.opset: 17" in note.hint
         assert "# ascend is exported with opset 17" in script(made, [made.action("export@op17")])
+        assert "# ascend is exported" not in script(made, [made.action("export")])
 
     def test_open_shapes_are_fixed_where_a_compiler_wants_them_so(self) -> None:
         made = plan(ascend(batch=2), target("pi"), model=exporting(dynamic=True))
