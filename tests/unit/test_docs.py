@@ -163,7 +163,7 @@ def test_every_flag_between_backticks_is_one_of_ours_or_of_a_step(path: Path) ->
         for word in text.split()
         if re.fullmatch(r"--[a-z][a-z-]*(=\S+)?", word)
     }
-    # docs/toolchains.md shows the flags of a vendor that does not exist, docs/environments.md those of pip and podman.
+    # docs/toolchains.md shows the flags of a vendor that does not exist, docs/environments.md of pip, podman.
     others = {"toolchains.md": {"--fast", "--model"}, "environments.md": {"--no-deps", "--user", "--userns"}}
     assert said - known <= others.get(path.name, set())
 

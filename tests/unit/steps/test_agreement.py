@@ -26,6 +26,12 @@ def test_equal_and_scaled_outputs_point_the_same_way() -> None:
     ]
 
 
+def test_scores_that_are_wrong_show_beside_pixels_that_are_right() -> None:
+    pixels = [10.0, 200.0, 300.0]
+    rows = compare(arrays(output_0=[[pixels, [0.9, 0.1, 0.1]]]), arrays(output_0=[[pixels, [0.1, 0.1, 0.9]]]))
+    assert rows[0]["cosine"] < 0.5
+
+
 def test_another_shape_and_a_missing_output_have_no_figures() -> None:
     rows = compare(arrays(output_0=[[1, 2, 3]], output_1=[1]), arrays(output_0=[[1], [2], [3]]))
     assert rows == [
