@@ -71,6 +71,18 @@ METRICS: dict[str, MetricKind] = {
     "latency_ms_mean": MetricKind(unit="ms", better="lower", source="benchmark", text="mean latency"),
     "throughput": MetricKind(unit="images/s", better="higher", source="benchmark", text="images per second"),
     "peak_memory_mb": MetricKind(unit="MB", better="lower", source="benchmark", text="peak resident memory"),
+    "onchip_memory_mb": MetricKind(
+        unit="MB", better="lower", source="benchmark", text="memory on the chip, as the compiler estimates"
+    ),
+    "offchip_memory_mb": MetricKind(
+        unit="MB", better="lower", source="benchmark", text="memory off the chip, as the compiler estimates"
+    ),
+    "npu_cycles": MetricKind(
+        unit="cycles", better="lower", source="benchmark", text="cycles of the accelerator for one batch"
+    ),
+    "cpu_operators": MetricKind(
+        unit="operators", better="lower", source="benchmark", text="operators left on the CPU"
+    ),
     "size_mb": MetricKind(unit="MB", better="lower", source="artifact", text="size of the artifact"),
     "findings": MetricKind(unit="times", better="lower", source="log", text="a finding that must not be"),
 }

@@ -180,6 +180,38 @@ def benchmark(target: Target, action_id: str, subject: Subject, batch: int, cpu:
     )
 
 
+def timing(target: Target, toolchain: Toolchain, measured: Measured, timed: Ref, info: Ref) -> Action:
+    """Return what gives a target its latency: a measurement here, or the reading of an estimate."""
+    if measured.estimate:
+        return estimate(target, toolchain, measured.estimate, timed)
+    subject = subject_of(toolchain, measured, timed, info)
+    return benchmark(target, f"{target.name}/benchmark", subject, target.batch, target.cpu)
+
+
+def estimate(target: Target, toolchain: Toolchain, reader: str, printed: Ref) -> Action:
+    """Return the reading of what a compiler estimated; it stands where a benchmark would.
+
+    Args:
+        target: Whose.
+        toolchain: Its toolchain, which says how to read it.
+        reader: Name of the tool that printed it.
+        printed: The text.
+    """
+    tool = next(tool for tool in toolchain.device if tool.name == reader and tool.kind == "estimate")
+    rules = [{"pattern": rule.pattern, "unit": rule.unit, "take": rule.take} for rule in tool.rules]
+    arguments = ["--artifact", printed.path("artifact"), "--rules", "aux/rules.json"]
+    return own_step(
+        f"{target.name}/benchmark",
+        "benchmark",
+        "estimate",
+        [*arguments, "--batch", str(target.batch), "--output", "out/benchmark.json"],
+        target=target.name,
+        inputs=(printed.to("artifact"),),
+        outputs=(Output(role="benchmark", path="benchmark.json"),),
+        files=(("rules.json", canonical_json({"name": tool.name, "rules": rules})),),
+    )
+
+
 def verdict(target: Target, artifact: Ref, measured: dict[str, Ref], heard: tuple[str, ...] = ()) -> Action:
     """Return the judgement of a target's gates.
 

@@ -39,6 +39,7 @@ DISTRIBUTIONS: dict[str, tuple[str, ...]] = {
     ),
     "detections": ("ultralytics", "pillow", "onnxruntime", "numpy", "opencv-python|opencv-python-headless"),
     "benchmark": ("onnxruntime", "numpy"),
+    "estimate": (),
     "compare": ("onnx", "onnxruntime", "numpy"),
     "blocks": ("onnx", "numpy"),
     "slice": (),

@@ -239,10 +239,8 @@ class _Draft:
                 done = self.add(measure.compare(quantize, target.name))
                 pictures["comparison"] = Ref(action=done, output="comparison", name="comparison.json")
         if recipe.benchmark is not None:
-            timed = source.get(recipe.benchmark.artifact)
-            subject = measure.subject_of(toolchain, recipe.benchmark, timed, source.info())
-            timing = measure.benchmark(target, f"{target.name}/benchmark", subject, target.batch, target.cpu)
-            done = self.add(timing)
+            timed, info = source.get(recipe.benchmark.artifact), source.info()
+            done = self.add(measure.timing(target, toolchain, recipe.benchmark, timed, info))
             verdict["benchmark"] = Ref(action=done, output="benchmark", name="benchmark.json")
         verdict |= self._baseline(target, source)
         return {"verdict": verdict, "pictures": pictures}

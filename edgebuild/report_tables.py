@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 COLUMNS = (
     "map50_95", "map50", "map50_95_mask", "map50_mask", "map50_95_pose", "map50_pose", "top1", "top5",
     "precision", "recall", "latency_ms_p50", "latency_ms_p90", "latency_ms_p99", "throughput",
-    "peak_memory_mb", "size_mb",
+    "npu_cycles", "cpu_operators", "onchip_memory_mb", "offchip_memory_mb", "peak_memory_mb", "size_mb",
 )  # fmt: skip
 """Metrics in the order of the table; those that nothing has are left out."""
 

@@ -149,10 +149,10 @@ def _tool_faults(document: Mapping[str, Any]) -> Iterator[Fault]:
 def _option_faults(document: Mapping[str, Any]) -> Iterator[Fault]:
     options = document.get("options", {})
     for name, declared in options.items():
-        if "default" in declared:
-            wrong = check_value(parse_option(name, declared), declared["default"])
-            if wrong:
-                yield Fault(path=("options", name, "default"), message=wrong)
+        if "default" in declared and (
+            wrong := check_value(parse_option(name, declared), declared["default"])
+        ):
+            yield Fault(path=("options", name, "default"), message=wrong)
         yield from _unknown(
             ("options", name, "recipes"), declared.get("recipes", ()), document["recipes"], "recipe"
         )
@@ -224,9 +224,11 @@ def _chain_faults(place: Path_, recipe: Mapping[str, Any], document: Mapping[str
     known = [*COMMON_ARTIFACTS, *made]
     yield from _unknown((*place, "artifact"), [recipe["artifact"]], known, "artifact")
     for key in ("evaluate", "benchmark"):
-        artifact = _mapping(recipe.get(key)).get("artifact")
-        if artifact:
+        if artifact := _mapping(recipe.get(key)).get("artifact"):
             yield from _unknown((*place, key, "artifact"), [artifact], known, "artifact")
+    if reader := _mapping(recipe.get("benchmark")).get("estimate"):
+        tools = document.get("device", {}).get("estimate", {})
+        yield from _unknown((*place, "benchmark", "estimate"), [reader], tools, "tool of device.estimate")
 
 
 def _graph_faults(name: str, roles: Collection[str], step: Mapping[str, Any]) -> Iterator[Fault]:
@@ -278,8 +280,7 @@ def _environment_faults(document: Mapping[str, Any]) -> Iterator[Fault]:
     for key, need in (("python", "requirements"), ("engine", "image")):
         if key in document and need not in document:
             yield Fault(path=("environment", key), message=f"{key} needs `{need}`")
-    both = sorted({*document.get("pass", ())} & {*document.get("locate", ())})
-    if both:
+    if both := sorted({*document.get("pass", ())} & {*document.get("locate", ())}):
         yield Fault(path=("environment", "locate"), message=f"{', '.join(both)} is in `pass` as well")
     ranges: list[tuple[Path_, str]] = [(("python",), document.get("python", ""))]
     for index, need in enumerate(document.get("system", ())):

@@ -218,8 +218,9 @@ def _measured(document: Mapping[str, Any] | str, artifact: str) -> Measured | No
         return None
     return Measured(
         artifact=document.get("artifact", artifact),
-        evidence=document["evidence"],
+        evidence=document.get("evidence", "emulator"),
         runtime=document.get("runtime", ""),
+        estimate=document.get("estimate", ""),
     )
 
 

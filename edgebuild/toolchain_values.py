@@ -99,11 +99,13 @@ class Measured:
         artifact: ``onnx``, ``qdq``, ``qdq_naive`` or ``<step>.<output>``.
         evidence: ``proxy`` when another thing than the recipe's artifact is measured.
         runtime: File of the toolchain that runs the artifact, or empty: ONNX Runtime.
+        estimate: Tool that printed the artifact, which is a text with its estimate; empty: it is run.
     """
 
     artifact: str
     evidence: Literal["host", "emulator", "proxy"]
     runtime: str = ""
+    estimate: str = ""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
