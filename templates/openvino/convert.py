@@ -37,6 +37,7 @@ def main() -> None:
     if options.calibration:
         model = quantize(model, options)
     options.output.mkdir(parents=True, exist_ok=True)
+    _number_anew(model)
     ov.save_model(model, options.output / MODEL, compress_to_fp16=options.compress)
     _remove_paths(options.output / MODEL)
     settings = {"device": options.device, "properties": _properties(options)}
@@ -117,6 +118,17 @@ def _properties(options: argparse.Namespace) -> dict[str, str]:
     if options.inference_precision:
         found["INFERENCE_PRECISION_HINT"] = options.inference_precision
     return found
+
+
+def _number_anew(model: Any) -> None:
+    """Give operations that have only a running number one that is the same each time, whatever ran before."""
+    operations = model.get_ordered_ops()
+    taken = {operation.get_friendly_name() for operation in operations}
+    for index, operation in enumerate(operations):
+        kind = operation.get_type_name()
+        name = f"{kind}_n{index}"
+        if re.fullmatch(rf"{kind}_\d+", operation.get_friendly_name()) and name not in taken:
+            operation.set_friendly_name(name)
 
 
 def _remove_paths(file: Path) -> None:

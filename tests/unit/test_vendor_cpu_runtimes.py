@@ -1,8 +1,9 @@
-"""OpenVINO and ncnn without either: their commands, and what their programs decide by themselves."""
+"""OpenVINO, ncnn and MNN without any of them: their commands, and what their programs decide."""
 
 from __future__ import annotations
 
 import importlib.util
+import json
 import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -70,7 +71,7 @@ def layer(name: str, element: str, *between: str) -> Operation:
     return Operation(name, "Convolution", [Operation("x", "Parameter"), source])
 
 
-@pytest.mark.parametrize("name", ["openvino", "ncnn"])
+@pytest.mark.parametrize("name", ["openvino", "ncnn", "mnn"])
 def test_the_commands_are_what_they_were(name: str, golden: Callable[[Path, str], None]) -> None:
     check_golden(golden, name)
 
@@ -91,6 +92,17 @@ def test_options_of_openvino_reach_the_program() -> None:
     assert "--device NPU --performance-hint THROUGHPUT --inference-precision f16 --calibration" in text
     assert text.endswith("--preset mixed --bias-correction accurate")
     assert "--compress" not in text
+
+
+def test_what_mnn_keeps_in_float_is_named_like_the_tensors_it_writes() -> None:
+    step = render_step("mnn", "int8", "mnnquant", feature_method="EMA", imgsz=(320, 640))
+    settings = json.loads(step.files["settings.json"])
+    names = [name for name in settings.pop("skip_quant_op_names") if name]
+    assert names == [
+        "/model.23/cv2.0/cv2.0.2/Conv_output_0",
+        "/model.23/cv3.0/cv3.0.2/Conv_output_0",
+    ]
+    assert (settings["width"], settings["height"], settings["feature_quantize_method"]) == (640, 320, "EMA")
 
 
 def test_every_operation_that_a_float_layer_became_is_named() -> None:
@@ -154,6 +166,8 @@ def test_operators_that_ncnn_does_not_have_are_found(tmp_path: Path) -> None:
         ("openvino", "openvino._pyopenvino.OpConversionFailure: Check failed", "openvino-unsupported"),
         ("ncnn", "not an operator of ncnn: torch.topk", "ncnn-unsupported"),
         ("ncnn", "pnnx was killed by signal 11", "pnnx-crash"),
+        ("mnn", "not in the converted model: box_8", "float-layer-lost"),
+        ("mnn", "[10:14:15] :293: Model File Does Not Exist! ==> nix.onnx", "mnn-unsupported"),
     ],
 )
 def test_what_the_logs_say_becomes_a_finding(name: str, line: str, finding: str) -> None:
