@@ -208,11 +208,13 @@ def _counts(
 ) -> dict[str, Any]:
     """Return what was measured, and what need not be thanks to an earlier search."""
     carried: Sequence[str] = [b.label for b in space.blocks if not b.moved and b.noise is not None]
-    before = earlier["probes"]["asked"] if earlier and space.previous else None
+    # Against the last search that started from nothing: one that was warm itself asked few questions.
+    before = earlier["probes"].get("cold", 0) if earlier and space.previous else None
     asked = len(found.points) + len(found.noise) - len(carried)
     return {
         **taken,
         "asked": asked,
+        "cold": asked if before is None else before,
         "scored": found.spent,
         "carried": list(carried),
         "warm": bool(space.previous),
