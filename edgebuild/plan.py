@@ -286,7 +286,7 @@ class _Draft:
         inputs["verdict"] = verdict
         if "calibrate" in source.used:
             inputs["calibration"] = Ref(action="calibrate", output="selection", name="calibration.json")
-        if self._actions[artifact.action].step == "quantize":
+        if artifact.action.partition("@")[0] == "quantize":
             inputs["quantize"] = Ref(action=artifact.action, output="report", name="quantize.json")
         upstream = [self._actions[name] for name in self._closure([verdict.action])]
         made = [a for a in upstream if a.step not in {"validate", "detections", "benchmark", "verdict"}]

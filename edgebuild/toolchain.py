@@ -14,8 +14,9 @@ from edgebuild.environment_values import parse_requirements
 from edgebuild.errors import ManifestError, Problem, UsageError
 from edgebuild.options import check_value, frozen, suggestion
 from edgebuild.tool_values import Tool, VersionProbe
-from edgebuild.toolchain_checks import Fault, consistency_faults, schema_faults
+from edgebuild.toolchain_checks import consistency_faults
 from edgebuild.toolchain_parse import parse_toolchain
+from edgebuild.toolchain_schema import schema_faults
 from edgebuild.toolchain_values import (
     CalibrationNeed,
     Limits,
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from edgebuild.options import Option
+    from edgebuild.toolchain_schema import Fault
 
 __all__ = [
     "CalibrationNeed",

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import json
 import re
-from dataclasses import dataclass
-from functools import cache
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edgebuild.device_output import UNIT_GROUP, known_names
 from edgebuild.options import check_value, parse_option, suggestion
+from edgebuild.toolchain_schema import Fault, known_words
 from edgebuild.versions import parse_range
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping
+
+    from edgebuild.toolchain_schema import Path_
 
 COMMON_ARTIFACTS = ("onnx", "fp16", "dynamic", "qdq", "qdq_w8a16", "qdq_naive")
 """What of the common chain can be shipped and evaluated: ONNX files, float and quantized."""
@@ -22,50 +21,11 @@ COMMON_ARTIFACTS = ("onnx", "fp16", "dynamic", "qdq", "qdq_w8a16", "qdq_naive")
 COMMON = (*COMMON_ARTIFACTS, "info", "weights", "calibration")
 """What the common chain offers to steps."""
 
+RESERVED_STEPS = ("benchmark", "compare", "detections", "package", "search", "validate", "verdict")
+"""Steps that every target has, or that are told by their name."""
+
 RESERVED_ROLES = ("toolchain", "files")
 """Input roles that edgebuild gives out itself: the toolchain's own files, and those rendered late."""
-
-Path_ = tuple[str | int, ...]
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Fault:
-    """Something wrong with a document.
-
-    Attributes:
-        path: Keys and indexes that lead to the value.
-        message: What is wrong.
-        hint: What to do next, or empty.
-        at_key: The key is meant rather than its value.
-    """
-
-    path: Path_
-    message: str
-    hint: str = ""
-    at_key: bool = False
-
-
-def schema() -> dict[str, Any]:
-    """Return the JSON Schema of ``toolchain.yaml``."""
-    path = Path(__file__).parent / "schemas" / "toolchain.schema.json"
-    document: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    return document
-
-
-@cache
-def _validator() -> Any:
-    from jsonschema import Draft202012Validator  # noqa: PLC0415 - its import costs more than all else here
-
-    return Draft202012Validator(schema())
-
-
-def schema_faults(document: Any) -> list[Fault]:
-    """Return where a document departs from the schema."""
-    from jsonschema import Draft202012Validator  # noqa: PLC0415 - costs start-up time that a good plan saves
-
-    return [
-        fault for error in Draft202012Validator(schema()).iter_errors(document) for fault in _faults(error)
-    ]
 
 
 def consistency_faults(document: Mapping[str, Any], files: Collection[str]) -> list[Fault]:
@@ -85,29 +45,6 @@ def consistency_faults(document: Mapping[str, Any], files: Collection[str]) -> l
         *_device_faults(document),
         *_environment_faults(document.get("environment", {})),
     ]
-
-
-def _faults(error: Any) -> Iterator[Fault]:
-    path, rule, found = tuple(error.absolute_path), error.validator, error.instance
-    if rule == "additionalProperties":
-        known = tuple(error.schema.get("properties", {}))
-        for key in found:
-            if key not in known:
-                message = f"unknown key {key!r}{suggestion(str(key), known)}"
-                yield Fault(path=(*path, key), message=message, hint=_known(known), at_key=True)
-    elif rule in {"oneOf", "anyOf"}:
-        # What is wrong inside the alternative that was meant says more than "matches none".
-        unknown = [child for child in error.context or () if child.validator == "additionalProperties"]
-        deeper = [child for child in error.context or () if len(child.absolute_path) > len(path)]
-        inner = next(iter([*unknown, *deeper]), None)
-        yield from _faults(inner) if inner else [Fault(path=path, message=_alternatives(error))]
-    else:
-        yield Fault(path=path, message=error.message)
-
-
-def _alternatives(error: Any) -> str:
-    named = [" and ".join(way["required"]) for way in error.validator_value if "required" in way]
-    return f"needs one of: {'; '.join(named)}" if named else error.message
 
 
 def _missing_files(document: Mapping[str, Any], files: Collection[str]) -> Iterator[Fault]:
@@ -161,8 +98,9 @@ def _option_faults(document: Mapping[str, Any]) -> Iterator[Fault]:
     yield from _unknown(("required_options",), document.get("required_options", ()), options, "option")
     rule = document.get("device_version", {})
     tools = [name for name, tool in document["tools"].items() if "version" in tool]
-    named = [rule["tool"]] if rule else []
-    yield from _unknown(("device_version", "tool"), named, tools, "tool with a version")
+    yield from _unknown(
+        ("device_version", "tool"), [rule["tool"]] if rule else [], tools, "tool with a version"
+    )
     for name, value in document.get("test", {}).get("options", {}).items():
         yield from _unknown(("test", "options", name), [name], options, "option")
         if name in options and (wrong := check_value(parse_option(name, options[name]), value)):
@@ -241,6 +179,11 @@ def _graph_faults(name: str, roles: Collection[str], step: Mapping[str, Any]) ->
 def _step_faults(document: Mapping[str, Any]) -> Iterator[Fault]:
     used = {entry["step"] for recipe in document["recipes"].values() for entry in recipe.get("steps", ())}
     for name, step in document.get("steps", {}).items():
+        if name in RESERVED_STEPS:
+            yield Fault(
+                path=("steps", name), message="edgebuild has a step of this name itself", at_key=True,
+                hint="call it by what the vendor's tool is called",
+            )  # fmt: skip
         yield from _unknown(("steps", name, "tools"), step["tools"], document["tools"], "tool")
         if name not in used:
             yield Fault(path=("steps", name), message="no recipe uses this step")
@@ -320,11 +263,7 @@ def _unknown(path: Path_, names: Iterable[str], known: Collection[str], what: st
     for name in names:
         if name not in known:
             message = f"there is no {what} {name!r}{suggestion(name, known)}"
-            yield Fault(path=path, message=message, hint=_known(known))
-
-
-def _known(names: Iterable[str]) -> str:
-    return f"known: {', '.join(names) or 'none'}"
+            yield Fault(path=path, message=message, hint=known_words(known))
 
 
 def _mapping(value: Any) -> Mapping[str, Any]:

@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from edgebuild.action import ActionInput, FileInput, TreeInput
+from edgebuild.action import TreeInput
 from edgebuild.session import open_session
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from edgebuild.action import Input
 
 BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"
 
@@ -83,7 +85,7 @@ def test_peers_get_the_graph_of_the_plan(tmp_path: Path, modules: dict[str, Any]
     assert found == expected
 
 
-def count(item: ActionInput | FileInput | TreeInput) -> int:
+def count(item: Input) -> int:
     return len(item.files) if isinstance(item, TreeInput) else 1
 
 

@@ -17,7 +17,7 @@ from edgebuild.device_output import (
     read_output,
 )
 from edgebuild.toolchain import load_toolchain, toolchain_names
-from edgebuild.toolchain_checks import schema
+from edgebuild.toolchain_schema import schema
 
 if TYPE_CHECKING:
     from edgebuild.device_output import Take

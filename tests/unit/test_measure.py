@@ -65,7 +65,7 @@ def test_a_verdict_reads_its_gates_and_what_was_measured() -> None:
 
 def test_a_package_is_called_after_what_it_is() -> None:
     action = measure.package(
-        manifest(target()), target(), {"name": "x"}, {"artifact": ARTIFACT}, ("vendor/cc",)
+        manifest(target()), target(), {"name": "x"}, {"artifact": ARTIFACT}, ("vendor/cc",), {}
     )
     assert [o.path for o in action.outputs] == [
         "fasteners-pi-1.4.0.tar.gz",

@@ -9,7 +9,7 @@ import pytest
 from edgebuild.errors import ManifestError, UsageError
 from edgebuild.steps.calibration_format import FORMATS
 from edgebuild.toolchain import load_toolchain, resolve_options, toolchain_names
-from edgebuild.toolchain_checks import schema
+from edgebuild.toolchain_schema import schema
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -229,6 +229,7 @@ def put(document: dict[str, Any], path: str, value: Any) -> None:
         ("steps.compile.tools", ["acme"], "did you mean 'acmec'"),
         ("steps.compile.success.log_has.0", "(", "not a regular expression"),
         ("steps.unused", ACME["steps"]["compile"], "no recipe uses this step"),
+        ("steps.verdict", ACME["steps"]["compile"], "edgebuild has a step of this name itself"),
         ("findings.0.pattern", "[", "not a regular expression"),
         ("findings.0.options", {"moode": ["a"]}, "did you mean 'mode'"),
         ("steps.compile.outputs.model.holds", ["a"], "it is a directory's (`tree: true`) rule"),

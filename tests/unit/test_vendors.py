@@ -51,8 +51,9 @@ GRAPH = graph_variables(
         "nodes": [
             {"name": "/body/Conv", "type": "Conv", "inputs": ["images"], "outputs": ["body"],
              "float": False, "layer": True, "module": "model.0.conv"},
-            {"name": "/head/last/Conv", "type": "Conv", "inputs": ["body"], "outputs": ["/head/last/Conv_output_0"],
-             "float": True, "layer": True, "module": "model.1.cv2.0.2"},
+            {"name": "/head/last/Conv", "type": "Conv", "inputs": ["body"],
+             "outputs": ["/head/last/Conv_output_0"], "float": True, "layer": True,
+             "module": "model.1.cv2.0.2"},
             {"name": "/head/Concat", "type": "Concat", "inputs": ["/head/last/Conv_output_0"],
              "outputs": ["output0"], "float": True, "layer": False, "module": ""},
         ],
@@ -229,7 +230,8 @@ def test_ascend_int8_calibrates_and_compiles_the_deploy_model() -> None:
         *("--calibration_config", "in/files/amct.cfg"),
     )
     skipped = [line for line in files["amct.cfg"].splitlines() if line.startswith("skip_layers:")]
-    assert skipped == [f"skip_layers: {json.dumps(name)}" for name in ("/head/last/Conv", "/head/Conv", NASTY)]
+    names = ("/head/last/Conv", "/head/Conv", NASTY)
+    assert skipped == [f"skip_layers: {json.dumps(name)}" for name in names]
     assert "channel_wise: true" in files["amct.cfg"]
     recipe = load_toolchain("ascend", SEARCH).recipes["int8"]
     assert dict(recipe.steps[1].inputs) == {"model": "amct.deploy_model"}
