@@ -51,9 +51,14 @@ def reason_to_skip(names: Sequence[str], asked: Sequence[str]) -> str:
     return ""
 
 
+def asked_for(config: pytest.Config) -> list[str]:
+    """Return the toolchains that the command line names."""
+    return str(config.getoption("--toolchains")).replace(",", " ").split()
+
+
 def skip_what_cannot_run(config: pytest.Config, items: Sequence[pytest.Item]) -> None:
     """Mark the tests that need a toolchain which is not asked for, or not here."""
-    asked = str(config.getoption("--toolchains")).replace(",", " ").split()
+    asked = asked_for(config)
     for item in items:
         names = [name for marker in item.iter_markers("toolchain") for name in marker.args]
         reason = reason_to_skip(names, asked) if names else ""

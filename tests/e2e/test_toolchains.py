@@ -1,4 +1,4 @@
-"""OpenVINO and ncnn for real: the quickstart's model, built, measured by its own runtime, and shipped."""
+"""OpenVINO, ncnn and MNN for real: the quickstart's model, built, measured by its own runtime, shipped."""
 
 from __future__ import annotations
 
@@ -16,14 +16,16 @@ import pytest
 from edgebuild.protocol import RUNTIME_VARIABLE
 from edgebuild.steps import _runtime
 from tests.e2e.workspace import REPOSITORY, Workspace
-from tests.toolchains import TEMPLATES, environment_of, environments
+from tests.toolchains import TEMPLATES, asked_for, environment_of, environments, reason_to_skip
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
 pytestmark = [pytest.mark.slow, pytest.mark.yolo]
 
 OPENVINO, NCNN = pytest.mark.toolchain("openvino"), pytest.mark.toolchain("ncnn")
+MNN = pytest.mark.toolchain("mnn")
 
 TARGETS = {
     "openvino": """\
@@ -34,6 +36,10 @@ TARGETS = {
   ncnn-fp32: {toolchain: ncnn, recipe: fp32}
   ncnn-fp16: {toolchain: ncnn, recipe: fp16}
   ncnn-cut: {toolchain: ncnn, recipe: fp32, head: cut}
+""",
+    "mnn": """\
+  mnn-w8: {toolchain: mnn, recipe: w8}
+  mnn-int8: {toolchain: mnn, recipe: int8}
 """,
 }
 
@@ -57,8 +63,8 @@ STARTER = "import runpy, sys; sys.path += [sys.argv.pop(1)]; sys.argv = sys.argv
 runpy.run_path(sys.argv[0], run_name='__main__')"
 
 
-def write(folder: Path) -> Workspace:
-    """Write a workspace with the quickstart's model, some of its images, and each toolchain that is here."""
+def write(folder: Path, toolchains: Sequence[str]) -> Workspace:
+    """Write a workspace with the quickstart's model, some of its images, and targets for toolchains."""
     workspace = Workspace(folder=folder / "work", cache=folder / "cache", tools=folder / "tools")
     source, data = REPOSITORY / "examples" / "quickstart", workspace.folder / "data"
     for split, count in (("train", 32), ("val", 40)):
@@ -70,7 +76,7 @@ def write(folder: Path) -> Workspace:
                 shutil.copyfile(file, place)
     shutil.copyfile(source / "data" / "fasteners.yaml", data / "fasteners.yaml")
     shutil.copyfile(source / "weights" / "fasteners-yolo11n.pt", workspace.folder / "fasteners.pt")
-    targets = "".join(text for name, text in TARGETS.items() if environment_of(name))
+    targets = "".join(TARGETS[name] for name in toolchains)
     workspace.manifest.write_text(f"{MANIFEST}{targets}package: {{version: 1.0.0}}\n", encoding="utf-8")
     workspace.tools.mkdir()
     workspace.cache.mkdir()
@@ -79,9 +85,13 @@ def write(folder: Path) -> Workspace:
 
 
 @pytest.fixture(scope="module")
-def built(tmp_path_factory: pytest.TempPathFactory) -> tuple[Workspace, dict[str, Any]]:
+def built(
+    tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
+) -> tuple[Workspace, dict[str, Any]]:
     """A workspace with everything built, and its report."""
-    workspace = write(tmp_path_factory.mktemp("real"))
+    asked = asked_for(request.config)
+    here = [name for name in TARGETS if not reason_to_skip([name], asked)]
+    workspace = write(tmp_path_factory.mktemp("real"), here)
     done = workspace.eb("run", "manifest.yaml")
     assert done.code == 0, done.out + done.err
     report = workspace.folder / "build" / "real" / "report.json"
@@ -98,8 +108,7 @@ def unpacked(workspace: Workspace, target: str, into: Path) -> Path:
     (archive,) = (workspace.folder / "dist" / "real").glob(f"real-{target}-1*.tar.gz")
     with tarfile.open(archive) as file:
         file.extractall(into, filter="data")
-    (folder,) = into.iterdir()
-    return folder
+    return into
 
 
 ALL = [
@@ -108,6 +117,8 @@ ALL = [
     pytest.param("ncnn", "ncnn-fp32", 0.001, marks=NCNN),
     pytest.param("ncnn", "ncnn-fp16", 0.01, marks=NCNN),
     pytest.param("ncnn", "ncnn-cut", 0.001, marks=NCNN),
+    pytest.param("mnn", "mnn-w8", 0.02, marks=MNN),
+    pytest.param("mnn", "mnn-int8", 0.05, marks=MNN),
 ]
 
 
@@ -161,14 +172,14 @@ def test_the_runtime_keeps_the_contract(
     assert foreign
     try:
         images = np.random.default_rng(0).random((1, 3, 320, 320), dtype=np.float32)
-        first = [output.copy() for output in artifact(images)]
+        first = [output.copy() for output in foreign(images)]
         assert [list(output.shape) for output in first] == [entry["shape"] for entry in info["outputs"]]
         assert {output.dtype.name for output in first} == {"float32"}
-        other = artifact(images * np.float32(0.5))
+        other = foreign(images * np.float32(0.5))
         assert not np.array_equal(first[0], other[0])
         # The same pixels in another order in memory are the same image.
         turned = np.ascontiguousarray(images.transpose(0, 2, 3, 1)).transpose(0, 3, 1, 2)
-        for one, again in zip(first, artifact(turned), strict=True):
+        for one, again in zip(first, foreign(turned), strict=True):
             np.testing.assert_allclose(one, again, rtol=0, atol=1e-4)
         assert len(foreign.measure(images, warmup=1, runs=5, seconds_limit=30)) == 5
         assert foreign.memory
@@ -178,7 +189,11 @@ def test_the_runtime_keeps_the_contract(
 
 @pytest.mark.parametrize(
     ("toolchain", "target"),
-    [pytest.param("openvino", "openvino-int8", marks=OPENVINO), pytest.param("ncnn", "ncnn-cut", marks=NCNN)],
+    [
+        pytest.param("openvino", "openvino-int8", marks=OPENVINO),
+        pytest.param("ncnn", "ncnn-cut", marks=NCNN),
+        pytest.param("mnn", "mnn-int8", marks=MNN),
+    ],
 )
 def test_the_package_runs_as_it_was_shipped(
     built: tuple[Workspace, dict[str, Any]], tmp_path: Path, toolchain: str, target: str
