@@ -109,6 +109,7 @@ RECORDED: dict[tuple[str, str], dict[str, Any]] = {
     ("sophgo", "bmrt_test-launch"): {"latency_ms_mean": 4.122},
     ("cambricon", "mm_run"): {"throughput": 812.5},
     ("cambricon", "offline-example"): {"throughput": 63.8844},
+    ("rknn", "rknn_compiler"): {"npu_cycles": 1330318, "cpu_operators": 0, "offchip_memory_mb": 3.784315},
     ("rknn", "rknn_benchmark"): {"latency_ms_mean": 17.16, "throughput": 58.275},
     ("rknn", "eval_perf"): {"latency_ms_mean": 20.663},
     ("rknn", "eval_perf-time"): {"latency_ms_mean": 17.219},

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import subprocess
 import sys
@@ -19,6 +20,7 @@ from tests.fakes.tiny_onnx import tiny_onnx
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from types import ModuleType
 
     from edgebuild.toolchain import Toolchain
 
@@ -119,6 +121,16 @@ def _name(toolchain: Toolchain, source: str) -> str:
     return {"calibration": "calibration", "weights": "weights.pt", "info": "model.json"}.get(
         source, "model.onnx"
     )
+
+
+def program(name: str, file: str) -> ModuleType:
+    """Import a program of a toolchain's folder."""
+    spec = importlib.util.spec_from_file_location(f"{name}_{file}", SEARCH[0] / name / f"{file}.py")
+    assert spec
+    assert spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
 def check_golden(golden: Callable[[Path, str], None], name: str) -> None:
