@@ -196,7 +196,7 @@ def _train(node: Node, base: Base, imgsz: tuple[int, int]) -> Train:
 def _quantize(node: Node | None) -> Quantize:
     values = with_defaults("quantize", node)
     return Quantize(
-        method=values["method"],
+        method=values.get("method", ""),
         percentile=float(values["percentile"]),
         per_channel=values["per_channel"],
         activation=values.get("activation", ""),

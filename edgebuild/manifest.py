@@ -147,7 +147,7 @@ class Quantize:
     """How to quantize.
 
     Attributes:
-        method: Calibration method.
+        method: Calibration method, or empty: the default of whoever quantizes.
         percentile: In percent, for ``percentile``.
         activation: ``u8``, ``s8``, ``u16``, ``s16`` or empty: from the CPU family.
         weight: ``s8``, ``u8`` or empty: from the CPU family.
@@ -156,7 +156,7 @@ class Quantize:
         mixed_precision: Search for what else stays float; None: nothing else does.
     """
 
-    method: Method
+    method: Method | Literal[""]
     percentile: float
     per_channel: bool
     activation: str

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from edgebuild.digest import canonical_json, digest_document, short
 
@@ -19,11 +19,14 @@ without VNNI its 16-bit sums can overflow, so weights keep to 7 bits. Arm's dot 
 """
 
 DEFAULT_KEEP = ("decode", "last")
+DEFAULT_METHOD: Final = "percentile"
+"""A few outliers decide the range of minmax; docs/quantization.md has what that costs."""
+
 DEFAULT_PERCENTILE = 99.999
 
 
 def resolve_types(settings: Quantize, cpu: str) -> Quantize:
-    """Return the settings with every type decided.
+    """Return the settings with every type and the method decided.
 
     Args:
         settings: As the manifest gives them.
@@ -32,6 +35,7 @@ def resolve_types(settings: Quantize, cpu: str) -> Quantize:
     activation, weight, reduce_range = TYPES.get(cpu, TYPES["x86"])
     return replace(
         settings,
+        method=settings.method or DEFAULT_METHOD,
         activation=settings.activation or activation,
         weight=settings.weight or weight,
         reduce_range=reduce_range if settings.reduce_range is None else settings.reduce_range,
@@ -102,9 +106,10 @@ def variant_label(
         head: Where the model ends.
     """
     parts = _model_parts(batch, head)
-    if settings.method == "percentile":
-        parts.append(f"p{canonical_json(settings.percentile)}")
-    elif settings.method != "minmax":
+    if settings.method == DEFAULT_METHOD:
+        usual = settings.percentile == DEFAULT_PERCENTILE
+        parts += [] if usual else [f"p{canonical_json(settings.percentile)}"]
+    else:
         parts.append(settings.method)
     if not ranges_only:
         types = f"{settings.activation}{settings.weight}" + ("r" if settings.reduce_range else "")

@@ -52,7 +52,7 @@ MODEL = Model(
     export=Export(opset=17, simplify=True, dynamic=False),
 )
 QUANTIZE = Quantize(
-    method="minmax",
+    method="",
     percentile=99.999,
     per_channel=True,
     activation="",

@@ -89,7 +89,7 @@ def test_the_least_manifest_has_every_default(folder: Path) -> None:
     assert (target.device, target.cpu, target.timeout, target.ship, target.tags) == ("", "", None, True, ())
     assert target.benchmark == Benchmark(threads=2, warmup=10, runs=100)
     assert target.quantize == Quantize(
-        method="minmax",
+        method="",
         percentile=99.999,
         per_channel=True,
         activation="",

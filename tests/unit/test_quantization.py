@@ -21,7 +21,7 @@ from edgebuild.quantization import (
 from edgebuild.toolchain import QdqNeed
 
 PLAIN = Quantize(
-    method="minmax",
+    method="percentile",
     percentile=99.999,
     per_channel=True,
     activation="u8",
@@ -29,7 +29,7 @@ PLAIN = Quantize(
     reduce_range=False,
     keep_float=DEFAULT_KEEP,
 )
-OPEN = replace(PLAIN, activation="", weight="", reduce_range=None)
+OPEN = replace(PLAIN, method="", activation="", weight="", reduce_range=None)
 
 settings = st.builds(
     Quantize,
@@ -61,6 +61,7 @@ def test_the_family_decides_what_is_left_open(
 ) -> None:
     found = resolve_types(OPEN, cpu)
     assert (found.activation, found.weight, found.reduce_range) == (activation, weight, reduce_range)
+    assert (found.method, found.percentile) == ("percentile", 99.999)
 
 
 def test_what_is_decided_stays() -> None:
@@ -75,7 +76,7 @@ def test_what_is_decided_stays() -> None:
         ({"batch": 4}, "@b4"),
         ({"naive": True}, "@naive"),
         ({"method": "entropy"}, "@entropy"),
-        ({"method": "percentile"}, "@p99.999"),
+        ({"method": "minmax"}, "@minmax"),
         ({"method": "percentile", "percentile": 99.99999}, "@p99.99999"),
         ({"activation": "s8"}, "@s8s8"),
         ({"reduce_range": True}, "@u8s8r"),

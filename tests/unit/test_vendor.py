@@ -42,7 +42,7 @@ def made(command: str, one: Target | None = None, **changes: Any) -> Action:
         ("atc {{ target }} {{ recipe }} {{ precision }}", ("atc", "npu", "fp16", "fp16")),
         ("atc {{ batch }} {{ imgsz }} {{ input_shape }}", ("atc", "2", "320", "320", "2", "3", "320", "320")),
         ("atc {{ model.input }} {{ model.task }} {{ model.classes }}", ("atc", "images", "detect", "2")),
-        ("atc {{ quantize.method }} {{ calibration.images }}", ("atc", "minmax", "4")),
+        ("atc {{ quantize.percentile }} {{ calibration.images }}", ("atc", "99.999", "4")),
         ("atc {{ aux['aipp.cfg'] }}", ("atc", "aux/aipp.cfg")),
     ],
 )
