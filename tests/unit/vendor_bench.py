@@ -133,13 +133,13 @@ def program(name: str, file: str) -> ModuleType:
     return module
 
 
-def check_golden(golden: Callable[[Path, str], None], name: str) -> None:
-    """Compare every step of every recipe of a toolchain with what is expected."""
+def check_golden(golden: Callable[[Path, str], None], name: str, **given: Any) -> None:
+    """Compare every step of every recipe of a toolchain, with options of a target, with what is expected."""
     toolchain = load_toolchain(name, SEARCH)
     lines: list[str] = []
     for recipe in toolchain.recipes.values():
         for entry in recipe.steps:
-            step = render_step(name, recipe.name, entry.step, batch=1, imgsz=(320, 640))
+            step = render_step(name, recipe.name, entry.step, batch=1, imgsz=(320, 640), **given)
             lines += [f"== {recipe.name}/{entry.step}", *step.argv]
             for path, text in step.files.items():
                 lines += [f"-- {path}", text.rstrip("\n")]
