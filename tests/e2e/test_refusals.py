@@ -66,7 +66,7 @@ MISTAKES: dict[str, tuple[Callable[[Workspace], object], tuple[str, ...]]] = {
         _edit("{level: 1}", "{level: 12}"),
         ("manifest.yaml:19:", "targets.chip.options.level", "9"),
     ),
-    "recipe unknown": (_edit("recipe: int8", "recipe: int9"), ("targets.int8.recipe", "fp32, int8")),
+    "recipe unknown": (_edit("recipe: int8", "recipe: int9"), ("targets.int8.recipe", "fp32, fp16, int8")),
     "gate that nothing measures": (
         _edit("options: {level: 1}", "acceptance: {latency_ms_p50: {max: 5}}"),
         ("targets.chip.acceptance.latency_ms_p50", "impossible gate"),
