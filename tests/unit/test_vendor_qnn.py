@@ -21,6 +21,11 @@ NOT_FINALIZED = """\
 not compiled: [ONNXRuntimeError] : 11 : EP_FAIL : Failed to finalize QNN graph. Error: \
 QNN_COMMON_ERROR_MEM_ALLOC: Memory allocation related error., Code: 1002"""
 
+NOT_SELECTED = """\
+not compiled: [ONNXRuntimeError] : 1 : FAIL : Node '/model.9/m/MaxPool_token_213' OpType:MaxPool with \
+domain:com.ms.internal.nhwc was inserted using the NHWC format as requested by QNNExecutionProvider, but was \
+not selected by that EP."""
+
 ON_CPU = """\
 not compiled: [ONNXRuntimeError] : 1 : FAIL : This session contains graph nodes that are assigned to \
 the default CPU EP, but fallback to CPU EP has been explicitly disabled by the user."""
@@ -91,6 +96,7 @@ def test_only_one_context_counts_as_compiled(tmp_path: Path, capsys: pytest.Capt
         ("in floating point for their size: 62 nodes, the first is /model.7/act/Sigmoid", "odd-maps"),
         (NOT_FINALIZED, "qnn-finalize"),
         (ON_CPU, "cpu-fallback"),
+        (NOT_SELECTED, "htp-unsupported"),
     ],
 )
 def test_lines_of_the_logs_become_findings(line: str, found: str | None) -> None:
