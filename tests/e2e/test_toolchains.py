@@ -1,4 +1,4 @@
-"""OpenVINO, ncnn and MNN for real: the quickstart's model, built, measured by its own runtime, shipped."""
+"""OpenVINO, ncnn, MNN and LiteRT for real: the quickstart built, measured by its own runtime, shipped."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 pytestmark = [pytest.mark.slow, pytest.mark.yolo]
 
 OPENVINO, NCNN = pytest.mark.toolchain("openvino"), pytest.mark.toolchain("ncnn")
-MNN = pytest.mark.toolchain("mnn")
+MNN, LITERT = pytest.mark.toolchain("mnn"), pytest.mark.toolchain("litert")
 
 TARGETS = {
     "openvino": """\
@@ -40,6 +40,10 @@ TARGETS = {
     "mnn": """\
   mnn-w8: {toolchain: mnn, recipe: w8}
   mnn-int8: {toolchain: mnn, recipe: int8}
+""",
+    "litert": """\
+  litert-fp16: {toolchain: litert, recipe: fp16}
+  litert-int8: {toolchain: litert, recipe: int8}
 """,
 }
 
@@ -119,6 +123,8 @@ ALL = [
     pytest.param("ncnn", "ncnn-cut", 0.001, marks=NCNN),
     pytest.param("mnn", "mnn-w8", 0.02, marks=MNN),
     pytest.param("mnn", "mnn-int8", 0.05, marks=MNN),
+    pytest.param("litert", "litert-fp16", 0.005, marks=LITERT),
+    pytest.param("litert", "litert-int8", 0.03, marks=LITERT),
 ]
 
 
@@ -193,6 +199,7 @@ def test_the_runtime_keeps_the_contract(
         pytest.param("openvino", "openvino-int8", marks=OPENVINO),
         pytest.param("ncnn", "ncnn-cut", marks=NCNN),
         pytest.param("mnn", "mnn-int8", marks=MNN),
+        pytest.param("litert", "litert-int8", marks=LITERT),
     ],
 )
 def test_the_package_runs_as_it_was_shipped(

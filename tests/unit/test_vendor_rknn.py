@@ -7,6 +7,7 @@ import json
 import re
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pytest
 
 from edgebuild.toolchain import load_toolchain
@@ -133,6 +134,27 @@ def test_the_log_is_made_fit_to_read() -> None:
     )
     lines = list(convert().readable(io.BytesIO(raw)))
     assert lines == ["I Loading : 100%|###| 183/183", "W RKNN: LayoutMatchManager"]
+
+
+class FakeToolkit:
+    """The toolkit's object, with a model loaded."""
+
+    def __init__(self) -> None:
+        self.given: Any = None
+
+    def inference(self, inputs: list[Any], data_format: str) -> list[Any]:
+        assert data_format == "nhwc"
+        (self.given,) = inputs
+        return [np.ones((1, 8, 21), dtype=np.float16)]
+
+
+def test_the_simulator_gets_what_a_device_gives() -> None:
+    fake = FakeToolkit()
+    images = (np.arange(3 * 2 * 4, dtype=np.float32) / np.float32(255)).reshape(1, 3, 2, 4)
+    (output,) = program("rknn", "runtime").Model(fake)(images)
+    assert (fake.given.dtype, fake.given.shape) == (np.uint8, (1, 2, 4, 3))
+    assert fake.given[0, 0, 1].tolist() == [1, 9, 17]
+    assert (output.dtype, output.shape) == (np.float32, (1, 8, 21))
 
 
 @pytest.mark.parametrize(
