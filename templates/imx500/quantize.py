@@ -34,7 +34,6 @@ def main() -> None:
 
     provide_nms()
     torch.manual_seed(0)
-    torch.set_num_threads(options.threads or torch.get_num_threads())
     network, task = load(options.weights, (options.imgsz[0], options.imgsz[1]))
     wanted = json.loads(options.scope.read_text(encoding="utf-8"))
     quantized, calibrate = quantize(network, options, wide_names(network, wanted))
@@ -209,7 +208,6 @@ def _parse() -> argparse.Namespace:
     parser.add_argument("--score-threshold", type=float, required=True)
     parser.add_argument("--iou-threshold", type=float, required=True)
     parser.add_argument("--max-detections", type=int, required=True)
-    parser.add_argument("--threads", type=int, default=0)
     parser.add_argument("--output", type=Path, required=True, help="ONNX file to write")
     return parser.parse_args()
 

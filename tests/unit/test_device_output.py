@@ -124,6 +124,7 @@ RECORDED: dict[tuple[str, str], dict[str, Any]] = {
         "offchip_memory_mb": 4.291133,
     },
     ("imx500", "kpi"): {"latency_ms_mean": 16.2},
+    ("imx500", "imx500_memory"): {"onchip_memory_mb": 3.984576},
 }
 """Toolchain and sample -> what it says, in our units."""
 
