@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
+from edgebuild.load import load_manifest
+from edgebuild.plan import make_plan
 from edgebuild.toolchain import load_toolchain
 from tests.unit.vendor_bench import SEARCH, check_golden, program, render_step
 
@@ -176,3 +178,23 @@ def test_the_runtime_turns_axes_and_scales() -> None:
 def test_what_the_logs_say_becomes_a_finding(name: str, line: str, finding: str) -> None:
     rules = load_toolchain(name, SEARCH).findings
     assert [rule.id for rule in rules if rule.pattern and re.search(rule.pattern, line)] == [finding]
+
+
+def test_an_estimate_stands_where_a_benchmark_would(tmp_path: Path) -> None:
+    weights = tmp_path / "weights.pt"
+    weights.write_bytes(b"weights")
+    path = SEARCH[0].parent / "manifests" / "ethos-u85.yaml"
+    manifest = load_manifest(path, overrides=[f"model.weights={weights}"])
+    plan = make_plan(manifest, {"ethos-u": load_toolchain("ethos-u", SEARCH)}, cpu="x86-vnni")
+    action = plan.action("u85-256/benchmark")
+    assert action.argv[:5] == (
+        "python",
+        "-m",
+        "edgebuild.steps.estimate",
+        "--artifact",
+        "in/artifact/summary.txt",
+    )
+    # It reads a text: it is the same on every machine, and needs none for itself.
+    assert not action.machine
+    assert "Batch Inference time" in dict(action.files)["rules.json"]
+    assert plan.target("u85-256").benchmark == action.id
