@@ -253,6 +253,12 @@ def test_a_wrong_value_is_refused_at_its_place(tmp_path: Path, path: str, value:
         ("recipes.int8.default", True, "recipes", "exactly one recipe"),
         ("exclusive", [["mode", "scal"]], "exclusive.0", "did you mean 'scale'"),
         (
+            "recipes.int8.benchmark",
+            {"artifact": "quantize.model", "estimate": "acmec"},
+            "recipes.int8.benchmark.estimate",
+            "there is no tool of device.estimate 'acmec'",
+        ),
+        (
             "recipes.fp16.steps.0.inputs",
             {"toolchain": "onnx"},
             "recipes.fp16.steps.0.inputs.toolchain",
