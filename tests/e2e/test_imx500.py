@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import subprocess
 import zipfile
 from typing import TYPE_CHECKING, Any
 
@@ -29,7 +30,25 @@ TARGETS = """\
 """
 
 IMAGES = 16
-"""Validation images: the toolkit's operators take seconds for each."""
+"""Validation images; converting and loading take minutes anyway."""
+
+
+BOTH_WAYS = """\
+import sys; sys.path.insert(0, sys.argv[1])
+import mct_quantizers, numpy, onnxruntime, runtime
+runtime.provide_nms()
+from edgemdt_cl.pytorch.nms import nms_ort
+options = mct_quantizers.get_ort_session_options()
+options.enable_mem_reuse = False
+options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC
+image = numpy.random.default_rng(0).random((1, 3, 320, 320), dtype=numpy.float32)
+found = []
+for model in (sys.argv[2], runtime.with_fast_quantizers(sys.argv[2], options)):
+    session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+    found.append(session.run(None, {session.get_inputs()[0].name: image}))
+print(len(found[0]), [numpy.array_equal(one, other) for one, other in zip(*found)])
+"""
+"""Runs a model with the toolkit's operators and as the runtime does, in the toolkit's environment."""
 
 
 def settings(text: str) -> str:
@@ -117,3 +136,15 @@ def test_the_runtime_keeps_the_contract(
         np.testing.assert_array_equal(first[0], artifact(turned)[0])
     finally:
         foreign.close()
+
+
+def test_faster_quantizers_compute_the_same(built: tuple[Workspace, dict[str, Any]]) -> None:
+    workspace, _ = built
+    environment = environment_of("imx500")
+    assert environment
+    words = (environment.executable, TEMPLATES / "imx500", quantized(workspace))
+    python, folder, model = (str(word) for word in words)
+    argv = [python, "-c", BOTH_WAYS, folder, model]
+    done = subprocess.run(argv, capture_output=True, text=True, check=False, timeout=600)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-1] == "4 [True, True, True, True]"

@@ -159,6 +159,32 @@ def test_an_overlap_of_just_the_threshold_stays() -> None:
     assert program("runtime").nms(boxes, np.array([0.9, 0.8]), 0.5).tolist() == [0, 1]
 
 
+@pytest.mark.yolo
+@pytest.mark.parametrize(("bits", "signed"), [(8, 0), (8, 1), (16, 1)])
+def test_activations_are_rounded_as_the_toolkit_does(bits: int, signed: int) -> None:
+    import onnx
+    import onnxruntime
+
+    threshold = 4.0
+    node = onnx.helper.make_node(
+        *("ActivationPOTQuantizer", ["x"], ["y"]),
+        domain="mct_quantizers",
+        threshold=threshold,
+        signed=signed,
+        num_bits=bits,
+    )
+    ports = [onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, [None]) for name in "xy"]
+    graph = onnx.helper.make_graph(program("runtime").rounding(node), "g", ports[:1], ports[1:])
+    model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 20)], ir_version=8)
+    session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+    step = threshold / 2 ** (bits - signed)
+    halves = (np.arange(-4, 5, dtype=np.float32) + np.float32(0.5)) * np.float32(step)
+    values = np.concatenate([np.linspace(-6, 6, 1001, dtype=np.float32), halves])
+    low, high = (-threshold if signed else 0.0), threshold - step
+    wanted = np.round(np.clip(values, low, high) / step) * step
+    np.testing.assert_array_equal(session.run(None, {"x": values})[0], wanted.astype(np.float32))
+
+
 class Session:
     """A session of ONNX Runtime with given outputs."""
 
