@@ -60,7 +60,8 @@ def main() -> None:
                     print(line, flush=True)
         errors.seek(0)
         for line in readable(errors):
-            print(line, flush=True)
+            if not line.startswith("D "):
+                print(line, flush=True)
     if child.returncode:
         if child.returncode < 0:
             print(f"rknn: toolkit failed: killed by signal {-child.returncode}")

@@ -87,7 +87,8 @@ def test_the_last_layers_compute_in_fp16(built: Built) -> None:
     # 88 convolutions of YOLO11n without the one of the decoding; 6 are the last ones.
     assert "quantized: 81 of 87 layers" in text
     assert "although it should stay float" not in text
-    assert "it/s]" not in text.replace("100%", "")
+    # Neither the compiler's tables nor the states of its progress bars.
+    assert not [line for line in text.splitlines() if line.startswith("D ") or len(line) > 600]
     cycles = [shared.metric(report, f"rknn-{name}", "npu_cycles") for name in ("int8", "fp16")]
     assert {one["evidence"] for one in cycles} == {"emulator"}
     assert cycles[0]["value"] < cycles[1]["value"]
