@@ -24,6 +24,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="write the expected files anew instead of comparing with them; review the difference",
     )
     parser.addoption(
+        "--every-export",
+        action="store_true",
+        help="compare the groups of all 76 exports instead of a spread of them; takes ten minutes",
+    )
+    parser.addoption(
         "--toolchains",
         default=" ".join(ALWAYS),
         help="real toolchains to test with, or `all`; their environments have to be installed",

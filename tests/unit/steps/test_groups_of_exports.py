@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.yolo
 
+FAMILIES = ("yolov8", "yolo11", "yolo26")
 SUFFIXES = {"detect": "", "segment": "-seg", "pose": "-pose", "obb": "-obb", "classify": "-cls"}
 
 QUICK = ("yolo11n", "yolo26n-pose+e2e", "yolov8n-obb+dynamic", "yolo11n-seg", "yolov8n-cls")
@@ -26,12 +27,21 @@ QUICK = ("yolo11n", "yolo26n-pose+e2e", "yolov8n-obb+dynamic", "yolo11n-seg", "y
 
 EVERY = tuple(
     f"{family}{size}{suffix}{end2end}{dynamic}"
-    for family in ("yolov8", "yolo11", "yolo26")
+    for family in FAMILIES
     for size in "ns"
     for suffix in SUFFIXES.values()
     for end2end in (("", "+e2e") if family == "yolo26" and suffix != "-cls" else ("",))
     for dynamic in ("", "+dynamic")
 )
+
+SPREAD = tuple(
+    name
+    for name in EVERY
+    if name.removesuffix("+e2e")
+    in {f"{family}n{suffix}" for family in FAMILIES for suffix in SUFFIXES.values()}
+    or name in {f"{family}{variant}" for family in FAMILIES for variant in ("s", "n+dynamic")}
+)
+"""Every family with every task, and of detectors the other size and open dimensions too."""
 
 _EXPORT = """
 import hashlib, json, logging, os, shutil, sys, torch
@@ -181,10 +191,17 @@ def test_finds_what_the_torch_model_consists_of(
         _check(preprocess.prepare(model, name=name), truth, name)
 
 
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Take a spread of the exports, or all of them: those take ten minutes."""
+    if "one_of_many" in metafunc.fixturenames:
+        many = EVERY if metafunc.config.getoption("--every-export") else SPREAD
+        metafunc.parametrize("one_of_many", [(many, name) for name in many], ids=many)
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("name", EVERY)
 def test_finds_it_in_every_family_size_task_and_export(
-    exports: Callable[[tuple[str, ...]], Path], name: str
+    exports: Callable[[tuple[str, ...]], Path], one_of_many: tuple[tuple[str, ...], str]
 ) -> None:
-    for model, truth in _models(exports(EVERY), name):
+    many, name = one_of_many
+    for model, truth in _models(exports(many), name):
         _check(model, truth, name)
