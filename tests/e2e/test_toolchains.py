@@ -1,4 +1,4 @@
-"""OpenVINO, ncnn, MNN and LiteRT for real: the quickstart built, measured by its own runtime, shipped."""
+"""Toolchains that run on this CPU, for real: the quickstart built, measured by its own runtime, shipped."""
 
 from __future__ import annotations
 
@@ -26,6 +26,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.yolo]
 
 OPENVINO, NCNN = pytest.mark.toolchain("openvino"), pytest.mark.toolchain("ncnn")
 MNN, LITERT = pytest.mark.toolchain("mnn"), pytest.mark.toolchain("litert")
+EXECUTORCH = pytest.mark.toolchain("executorch")
 
 TARGETS = {
     "openvino": """\
@@ -44,6 +45,9 @@ TARGETS = {
     "litert": """\
   litert-fp16: {toolchain: litert, recipe: fp16}
   litert-int8: {toolchain: litert, recipe: int8}
+""",
+    "executorch": """\
+  executorch-fp32: {toolchain: executorch, recipe: fp32}
 """,
 }
 
@@ -125,6 +129,7 @@ ALL = [
     pytest.param("mnn", "mnn-int8", 0.05, marks=MNN),
     pytest.param("litert", "litert-fp16", 0.005, marks=LITERT),
     pytest.param("litert", "litert-int8", 0.03, marks=LITERT),
+    pytest.param("executorch", "executorch-fp32", 0.001, marks=EXECUTORCH),
 ]
 
 
@@ -200,6 +205,7 @@ def test_the_runtime_keeps_the_contract(
         pytest.param("ncnn", "ncnn-cut", marks=NCNN),
         pytest.param("mnn", "mnn-int8", marks=MNN),
         pytest.param("litert", "litert-int8", marks=LITERT),
+        pytest.param("executorch", "executorch-fp32", marks=EXECUTORCH),
     ],
 )
 def test_the_package_runs_as_it_was_shipped(
