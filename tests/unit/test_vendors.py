@@ -32,7 +32,7 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 SEARCH = [REPOSITORY / "templates"]
 NAMES = toolchain_names(SEARCH)
 
-SAMPLES = {
+SAMPLES: dict[str, dict[str, Any]] = {
     "ascend": {"soc_version": "Ascend310P3"},
     "cambricon": {"network": "yolov5"},
     "hailo": {"hw_arch": "hailo8"},
