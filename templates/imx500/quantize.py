@@ -73,8 +73,8 @@ def wide_names(network: Any, wanted: dict[str, Any]) -> list[str]:
 
     Args:
         network: The network.
-        wanted: ``modules``: layers that were to stay in float; ``decode``: whether what comes after the last
-            layers was to.
+        wanted: What was to stay in float: ``modules``, its layers, and ``nodes``, all of it by its names in the
+            float ONNX; ``decode``: what comes after the last layers there.
     """
     import torch
 
@@ -82,9 +82,14 @@ def wide_names(network: Any, wanted: dict[str, Any]) -> list[str]:
     kinds = {name: type(module).__name__ for name, module in network.named_modules()}
     layers = {node.name for node in nodes if node.op == "call_module" and kinds[node.target] in LAYERS}
     names = [node.name for node in nodes if node.op == "call_module" and node.target in wanted["modules"]]
-    if wanted["decode"]:
+    if keeps_decode(wanted):
         names += [node.name for node in nodes if node.name in behind(nodes, layers) and computes(node)]
     return names
+
+
+def keeps_decode(wanted: dict[str, Any]) -> bool:
+    """Say whether the decoding, or some of it, was to stay in float."""
+    return not set(wanted["decode"]).isdisjoint(wanted["nodes"])
 
 
 def behind(nodes: list[Any], layers: set[str]) -> set[str]:

@@ -93,6 +93,13 @@ def test_a_branch_that_never_meets_a_layer_again_belongs_to_the_decoding() -> No
     assert program("quantize").behind([*nodes, aside], {"conv", "last_conv"}) == {"aside"}
 
 
+def test_the_decoding_gets_16_bits_only_where_it_was_to_stay_in_float() -> None:
+    keeps = program("quantize").keeps_decode
+    assert keeps({"modules": [], "nodes": ["/head/Sub", "/last/Conv"], "decode": ["/head/Sub"]})
+    assert not keeps({"modules": ["last"], "nodes": ["/last/Conv"], "decode": ["/head/Sub"]})
+    assert not keeps({"modules": [], "nodes": [], "decode": []})
+
+
 def test_only_arithmetic_gets_16_bits() -> None:
     def function() -> None: ...
 
