@@ -73,8 +73,8 @@ def wide_names(network: Any, wanted: dict[str, Any]) -> list[str]:
 
     Args:
         network: The network.
-        wanted: What was to stay in float: ``modules``, its layers, and ``nodes``, all of it by its names in the
-            float ONNX; ``decode``: what comes after the last layers there.
+        wanted: What was to stay in float: ``modules``, its layers, and ``nodes``, all of it by its names in
+            the float ONNX; ``decode``: what comes after the last layers there.
     """
     import torch
 
