@@ -42,6 +42,8 @@ class Model:
     def __init__(self, session: Any, info: Mapping[str, Any]) -> None:
         self._session = session
         self._input = session.get_inputs()[0].name
+        if info.get("end2end"):
+            raise ValueError("the float model selects its boxes itself: leave out model.export.end2end")
         self._task = str(info["task"])
         self._shape = tuple(info["outputs"][0]["shape"])
         self._classes = len(info["names"])

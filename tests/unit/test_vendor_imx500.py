@@ -227,6 +227,11 @@ def test_each_task_gets_the_outputs_of_its_float_model() -> None:
         assert {output.dtype.name for output in got} == {"float32"}
 
 
+def test_an_end_to_end_float_model_is_refused() -> None:
+    with pytest.raises(ValueError, match="end2end"):
+        program("runtime").Model(Session([]), info("detect", (1, 300, 6)) | {"end2end": True})
+
+
 def test_a_view_in_another_order_is_copied() -> None:
     session = Session([np.ones((1, 2))])
     images = np.zeros((1, 8, 8, 3), np.float32).transpose(0, 3, 1, 2)
