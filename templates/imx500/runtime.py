@@ -43,7 +43,9 @@ class Model:
         self._session = session
         self._input = session.get_inputs()[0].name
         if info.get("end2end"):
-            raise ValueError("the float model selects its boxes itself: leave out model.export.end2end")
+            raise ValueError(
+                "the float model is end2end: it selects its boxes itself, and its output has no place for others"
+            )
         self._task = str(info["task"])
         self._shape = tuple(info["outputs"][0]["shape"])
         self._classes = len(info["names"])
