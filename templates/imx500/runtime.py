@@ -43,9 +43,7 @@ class Model:
         self._session = session
         self._input = session.get_inputs()[0].name
         if info.get("end2end"):
-            raise ValueError(
-                "the float model is end2end: it selects its boxes itself, and its output has no place for others"
-            )
+            raise ValueError("the float model is end2end: its output has no place for the boxes of this one")
         self._task = str(info["task"])
         self._shape = tuple(info["outputs"][0]["shape"])
         self._classes = len(info["names"])
