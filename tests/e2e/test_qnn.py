@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 pytestmark = [pytest.mark.slow, pytest.mark.yolo, pytest.mark.toolchain("qnn")]
 
-IMAGES = 12
+IMAGES = 8
 """Validation images: each takes the emulation two seconds of processor time and more."""
 
 TARGETS = """\
