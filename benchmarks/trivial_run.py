@@ -38,9 +38,9 @@ def trivial(action: Action) -> Action:
     return replace(action, argv=(*body, action.id, source, *outputs))
 
 
-def _start(action: Action, scratch: Path, *rest: Any) -> Any:
+def _start(action: Action, *_served: Any, scratch: Path, **rest: Any) -> Any:
     if os.environ.get("BENCH_BODY") != "inside":
-        return _REAL(trivial(action), scratch, *rest[:3])  # not the warm worker: it knows only real steps
+        return _REAL(trivial(action), scratch=scratch, **rest)  # no warm worker: it knows only real steps
     _, _, word, source, *outputs = trivial(action).argv
     line = (scratch / source).read_text(encoding="utf-8").partition("\n")[0].removesuffix('"}')
     for place in outputs:
