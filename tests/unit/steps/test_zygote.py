@@ -176,11 +176,17 @@ def inputs(
         "ranges": ["--model", "in/p.onnx", "--tensors", "in/t.npy", "--output", "out/r.json"],
         "quantize": ["--model", "in/p.onnx", "--ranges", "in/r.json", "--per-channel",
                      "--keep-float", "decode", "last", "--output", "out/q.onnx", "--report", "out/q.json"],
+        "sensitivity": ["--model", "in/p.onnx", "--ranges", "in/r.json", "--tensors", "in/t.npy",
+                        "--block", "in/block.json", "--keep-float", "decode", "last",
+                        "--output", "out/s.json"],
     }  # fmt: skip
     for step, left in (("preprocess", "p.onnx"), ("ranges", "r.json")):
         done = run_step_at(folder, step, *arguments[step])
         assert done.returncode == 0, done.stderr
         shutil.copy(folder / "out" / left, folder / "in" / left)
+    nodes = pytest.importorskip("onnx").load(folder / "in/p.onnx").graph.node
+    first = next(node.name for node in nodes if node.op_type == "Conv")
+    (folder / "in/block.json").write_text(json.dumps([first]), encoding="utf-8")
     shutil.rmtree(folder / "out")
     (folder / "code").mkdir()
     (folder / "code/spy.py").write_text(SPY, encoding="utf-8")
