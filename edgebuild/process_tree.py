@@ -86,9 +86,8 @@ def _children() -> set[int] | None:
         for task in os.listdir("/proc/self/task"):  # noqa: PTH208 - after each process
             with open(f"/proc/self/task/{task}/children", "rb") as stream:  # noqa: PTH123 - likewise
                 found.update(map(int, stream.read().split()))
-    except (
-        OSError
-    ):  # also a thread that ended meanwhile: its children went to another, perhaps one read before
+    except OSError:
+        # Also where a thread ended meanwhile: its children went to another, perhaps to one read before.
         return None
     return found
 
