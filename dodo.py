@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from edgebuild.dodo import DOIT_CONFIG, manifest_tasks
+from edgebuild.run.dodo import DOIT_CONFIG, manifest_tasks
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -16,7 +16,7 @@ def _watch(event: str, arguments: tuple[object, ...]) -> None:
 
 if __name__ == "__main__":
     sys.addaudithook(_watch)
-    from edgebuild.entry import main
+    from edgebuild.cli.entry import main
 
     code = main()
     io = dict(line.split(": ") for line in Path("/proc/self/io").read_text(encoding="utf-8").splitlines())

@@ -24,14 +24,14 @@ import yaml
 from common import HERE, REPOSITORY, edgebuild, machine
 
 sys.path.insert(0, str(REPOSITORY))
-from edgebuild.forecast import forecast
-from edgebuild.session import Silence, open_session
+from edgebuild.run.forecast import forecast
+from edgebuild.run.session import Silence, open_session
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from edgebuild.action import Action
-    from edgebuild.session import Session
+    from edgebuild.run.session import Session
 
 PEERS = HERE / "peers"
 RUNTIME = str(PEERS / "openvino_runtime.py")

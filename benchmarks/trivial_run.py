@@ -16,9 +16,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from edgebuild import attempt
-from edgebuild.entry import main
-from edgebuild.execute import Execution
+from edgebuild.cli.entry import main
+from edgebuild.perform import attempt
+from edgebuild.process.execute import Execution
 
 if TYPE_CHECKING:
     from edgebuild.action import Action

@@ -1,5 +1,5 @@
 """``python -m edgebuild``."""
 
-from edgebuild.entry import entry
+from edgebuild.cli.entry import entry
 
 entry()

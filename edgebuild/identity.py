@@ -82,6 +82,8 @@ def installed_distributions() -> Mapping[str, str]:
 @lru_cache(maxsize=64)
 def code_identity(module: str) -> str:
     """Return the digest of a module of ours and of all modules of ours that it imports."""
+    if _source(module) is None:
+        raise LookupError(f"{module} is no module: its code could change without changing a key")
     files = {str(path.relative_to(ROOT)): digest_bytes(path.read_bytes()) for path in _closure(module)}
     return digest_tree(files.items())
 

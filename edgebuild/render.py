@@ -15,7 +15,7 @@ from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from edgebuild.errors import ManifestError, Problem
-from edgebuild.options import suggestion
+from edgebuild.toolchain.options import suggestion
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from edgebuild.errors import ManifestError
-from edgebuild.load import load_manifest
+from edgebuild.manifest.load import load_manifest
 
 BROKEN = Path(__file__).parent / "broken"
 

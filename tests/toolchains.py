@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from edgebuild.environment_store import Installed, find
-from edgebuild.session import cache_root
-from edgebuild.toolchain import load_toolchain
+from edgebuild.environment.store import Installed, find
+from edgebuild.run.session import cache_root
+from edgebuild.toolchain.load import load_toolchain
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

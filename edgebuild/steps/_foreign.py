@@ -16,7 +16,7 @@ from collections import deque
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from edgebuild.execute import StartError, serve
+from edgebuild.process.execute import StartError, serve
 from edgebuild.protocol import RUNTIME_VARIABLE
 from edgebuild.steps import _server
 from edgebuild.steps._step import fail

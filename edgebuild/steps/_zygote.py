@@ -1,9 +1,10 @@
 """Import heavy packages once, then become any number of steps: ``python -m edgebuild.steps._zygote``.
 
-The program behind :mod:`edgebuild.worker`. It imports the modules it is told to and waits on a socket. For
-each request it forks; the child takes on the directory, the environment, the output and the process marker
-asked for and goes on as ``python -m MODULE ARGUMENTS...`` would, down to how the interpreter ends. The
-parent stays as it was: it imports nothing more and starts no thread, so every child begins from one state.
+The program behind :mod:`edgebuild.process.worker`. It imports the modules it is told to and waits on a
+socket. For each request it forks; the child takes on the directory, the environment, the output and the
+process marker asked for and goes on as ``python -m MODULE ARGUMENTS...`` would, down to how the interpreter
+ends. The parent stays as it was: it imports nothing more and starts no thread, so every child begins from one
+state.
 
 Messages are JSON, one per datagram. On the control socket: ``{"ready": true}`` or ``{"refused": why}`` from
 here, then requests ``{"argv", "cwd", "env"}`` with two file descriptors, a channel and an output. On a
@@ -31,7 +32,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from edgebuild.process_tree import MARKER, kill_tree
+from edgebuild.process.tree import MARKER, kill_tree
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -10,9 +10,9 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from edgebuild.device_output import DeviceTool, OutputRule, metrics, read_output
 from edgebuild.results import metric_row
 from edgebuild.steps._step import fail, read_json, run_step, write_json
+from edgebuild.toolchain.device_output import DeviceTool, OutputRule, metrics, read_output
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -10,12 +10,19 @@ from dataclasses import dataclass
 from typing import Any
 
 from edgebuild.amounts import counted, size_text
-from edgebuild.cache_collect import Order, collect
-from edgebuild.cache_files import gone, guarded
-from edgebuild.cache_scan import survey
-from edgebuild.cache_verify import repair
-from edgebuild.cache_verify import verify as verify_store
-from edgebuild.cache_views import (
+from edgebuild.cache.collect import Order, collect
+from edgebuild.cache.files import gone, guarded
+from edgebuild.cache.gc import EVERYTHING, Limits
+from edgebuild.cache.leases import live_leases
+from edgebuild.cache.pins import read_pins
+from edgebuild.cache.scan import survey
+from edgebuild.cache.uses import workspaces
+from edgebuild.cache.verify import repair
+from edgebuild.cache.verify import verify as verify_store
+from edgebuild.environment.store import installed
+from edgebuild.errors import StoreError, UsageError
+from edgebuild.run.session import cache_root
+from edgebuild.verbs.cache_views import (
     Contents,
     collected_document,
     collected_lines,
@@ -25,13 +32,6 @@ from edgebuild.cache_views import (
     verified_lines,
     what_goes,
 )
-from edgebuild.environment_store import installed
-from edgebuild.errors import StoreError, UsageError
-from edgebuild.gc import EVERYTHING, Limits
-from edgebuild.leases import live_leases
-from edgebuild.pins import read_pins
-from edgebuild.session import cache_root
-from edgebuild.uses import workspaces
 
 REDRAW_SECONDS = 0.2
 

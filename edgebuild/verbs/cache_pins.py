@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING
 
 from edgebuild.action import ActionKey
 from edgebuild.amounts import counted, span_text
-from edgebuild.cache import ActionCache
-from edgebuild.cache_scan import scan_records
+from edgebuild.cache.action_cache import ActionCache
+from edgebuild.cache.pins import Pin, add_pin, read_pins, remove_pin, resolve_key
+from edgebuild.cache.scan import scan_records
+from edgebuild.cache.store import Store
 from edgebuild.errors import StoreError, UsageError
-from edgebuild.pins import Pin, add_pin, read_pins, remove_pin, resolve_key
-from edgebuild.session import cache_root
-from edgebuild.store import Store
+from edgebuild.run.session import cache_root
 from edgebuild.suggest import listed
 
 if TYPE_CHECKING:
@@ -87,9 +87,9 @@ def _results(options: PinOptions) -> tuple[str, ...]:
     Raises:
         UsageError: One of them has no result.
     """
-    from edgebuild.forecast import forecast  # noqa: PLC0415 - a key alone needs no manifest
-    from edgebuild.selection import select  # noqa: PLC0415
-    from edgebuild.session import Silence, open_session  # noqa: PLC0415
+    from edgebuild.plan.selection import select  # noqa: PLC0415
+    from edgebuild.run.forecast import forecast  # noqa: PLC0415 - a key alone needs no manifest
+    from edgebuild.run.session import Silence, open_session  # noqa: PLC0415
 
     session = open_session(options.manifest, overrides=options.overrides, templates=options.templates)
     chosen = select(session.plan, options.words, without=session.unavailable(skip_all=True))

@@ -8,25 +8,25 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from edgebuild.action import Outcome
-from edgebuild.console import open_display
-from edgebuild.engine import run_actions
+from edgebuild.cache.uses import note_run
 from edgebuild.errors import UsageError
-from edgebuild.outcome import worst
-from edgebuild.report_words import SYMBOLS, metric_title
+from edgebuild.plan.sweep import Sweep, combine
+from edgebuild.process.worker import Workers
+from edgebuild.report.words import SYMBOLS, metric_title
 from edgebuild.results import finding_row
-from edgebuild.session import Session, open_session
+from edgebuild.run.console import open_display
+from edgebuild.run.engine import run_actions
+from edgebuild.run.outcome import worst
+from edgebuild.run.session import Session, open_session
 from edgebuild.suggest import did_you_mean
-from edgebuild.sweep import Sweep, combine
-from edgebuild.uses import note_run
 from edgebuild.verbs.run import signals
-from edgebuild.worker import Workers
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from edgebuild.action import ActionResult
-    from edgebuild.context import Context
-    from edgebuild.plan import TargetPlan
+    from edgebuild.perform.context import Context
+    from edgebuild.plan.plan import TargetPlan
 
 SCHEMA = 1
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from edgebuild.dataset_check import check_images, check_labels
 from edgebuild.errors import ManifestError
-from edgebuild.session import open_session
+from edgebuild.manifest.dataset_check import check_images, check_labels
+from edgebuild.run.session import open_session
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 
-from edgebuild.commands import pasted, script
-from edgebuild.load import load_manifest
 from edgebuild.machine import this_family
-from edgebuild.plan import make_plan
-from edgebuild.selection import select
-from edgebuild.session import found_versions, load_toolchains, search_path
+from edgebuild.manifest.load import load_manifest
+from edgebuild.plan.commands import pasted, script
+from edgebuild.plan.plan import make_plan
+from edgebuild.plan.selection import select
+from edgebuild.run.session import found_versions, load_toolchains, search_path
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

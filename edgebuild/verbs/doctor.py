@@ -12,17 +12,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edgebuild import __version__
-from edgebuild.environment import kind_of, probe_in, surroundings
+from edgebuild.environment.surroundings import kind_of, probe_in, surroundings
 from edgebuild.errors import EdgebuildError
 from edgebuild.identity import YOLO_EXTRA, distribution_version
 from edgebuild.machine import this_family, this_processor
-from edgebuild.own_step import DISTRIBUTIONS
-from edgebuild.session import cache_root, search_path
-from edgebuild.toolchain import load_toolchain, toolchain_names
+from edgebuild.plan.own_step import DISTRIBUTIONS
+from edgebuild.run.session import cache_root, search_path
+from edgebuild.toolchain.load import load_toolchain, toolchain_names
 
 if TYPE_CHECKING:
-    from edgebuild.environment import Surroundings
-    from edgebuild.toolchain import Tool, Toolchain
+    from edgebuild.environment.surroundings import Surroundings
+    from edgebuild.toolchain.load import Tool, Toolchain
 
 _SEARCHED = re.compile(r"on PATH \(.*\)$")
 

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 from edgebuild.action import ActionKey
 from edgebuild.errors import UsageError
-from edgebuild.forecast import forecast
-from edgebuild.selection import select
-from edgebuild.session import Session, Silence, open_session
+from edgebuild.plan.selection import select
+from edgebuild.run.forecast import forecast
+from edgebuild.run.session import Session, Silence, open_session
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -8,16 +8,16 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from edgebuild.action import Reason
-from edgebuild.commands import pasted
-from edgebuild.forecast import Forecast, forecast
-from edgebuild.selection import select
-from edgebuild.session import Session, Silence, open_session
+from edgebuild.plan.commands import pasted
+from edgebuild.plan.selection import select
+from edgebuild.run.forecast import Forecast, forecast
+from edgebuild.run.session import Session, Silence, open_session
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from edgebuild.action import Action
-    from edgebuild.selection import Selection
+    from edgebuild.plan.selection import Selection
 
 COLOURS = {"run": "#f6c667", "cached": "#9ad0ec", "current": "#b7e4c7", "skipped": "#dddddd"}
 

@@ -6,10 +6,10 @@ import datetime as dt
 import os
 from dataclasses import dataclass
 
-from edgebuild.forecast import forecast
-from edgebuild.outcome import materialise, run_result
-from edgebuild.report import write_report
-from edgebuild.session import Silence, open_session
+from edgebuild.report.write import write_report
+from edgebuild.run.forecast import forecast
+from edgebuild.run.outcome import materialise, run_result
+from edgebuild.run.session import Silence, open_session
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -11,31 +11,31 @@ import time
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from edgebuild import execute
 from edgebuild.action import Outcome
-from edgebuild.console import open_display
-from edgebuild.engine import run_actions
+from edgebuild.cache.uses import note_run
 from edgebuild.errors import LostError
 from edgebuild.idle import remember
-from edgebuild.outcome import forget_lost, materialise, run_result, worst
-from edgebuild.selection import own_targets, select
-from edgebuild.session import Session, open_session
-from edgebuild.uses import note_run
+from edgebuild.plan.selection import own_targets, select
+from edgebuild.process import execute
+from edgebuild.process.worker import Workers
+from edgebuild.run.console import open_display
+from edgebuild.run.engine import run_actions
+from edgebuild.run.outcome import forget_lost, materialise, run_result, worst
+from edgebuild.run.session import Session, open_session
+from edgebuild.run.watch import watched_files, watched_variables
 from edgebuild.verbs.plan import print_forecast
 from edgebuild.verbs.show import Ended, idle_text, report_files, show
-from edgebuild.watch import watched_files, watched_variables
-from edgebuild.worker import Workers
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
     from edgebuild.action import Action, ActionResult
-    from edgebuild.context import Context
-    from edgebuild.remote_tier import RemoteTier
+    from edgebuild.cache.store import Store
+    from edgebuild.perform.context import Context
+    from edgebuild.plan.selection import Selection
+    from edgebuild.remote.tier import RemoteTier
     from edgebuild.results import RunResult
-    from edgebuild.selection import Selection
-    from edgebuild.store import Store
 
 ROUNDS = 3
 """How often a run starts over because bytes it counted on are gone from the store."""
@@ -165,7 +165,7 @@ def _remote(options: RunOptions) -> Iterator[Callable[[Store], RemoteTier | None
     def open_it(store: Store) -> RemoteTier | None:
         if not (options.remote or os.environ.get("EDGEBUILD_REMOTE")):
             return None
-        from edgebuild.remote_tier import open_tier  # noqa: PLC0415 - most runs have no remote cache
+        from edgebuild.remote.tier import open_tier  # noqa: PLC0415 - most runs have no remote cache
 
         tier = open_tier(store, os.environ, url=options.remote, mode=options.remote_mode, warn=_warn)
         opened.extend([tier] if tier else [])

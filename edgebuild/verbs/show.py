@@ -10,14 +10,14 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from edgebuild.action import Outcome
-from edgebuild.outcome import worst
 from edgebuild.results import SCHEMA, RunResult, count, run_document
+from edgebuild.run.outcome import worst
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from edgebuild.session import Session
+    from edgebuild.run.session import Session
 
 REPORTS = ("report.html", "report.json", "report.md", "findings.sarif")
 
@@ -46,7 +46,7 @@ def report_files(session: Session, result: RunResult) -> tuple[Path, ...]:
     idle = all(view.result is None or view.result.outcome is Outcome.CURRENT for view in result.actions)
     if idle and all(path.exists() for path in paths) and _same_targets(paths[1], result):
         return paths
-    from edgebuild.report import write_report  # noqa: PLC0415 - a run with nothing to do writes none
+    from edgebuild.report.write import write_report  # noqa: PLC0415 - a run with nothing to do writes none
 
     return write_report(result, folder, _lines(session))
 
@@ -108,7 +108,7 @@ def _print_one(one: Ended, *, explain: bool) -> None:
     if result.targets and told:
         from rich.console import Console  # noqa: PLC0415 - a run with nothing to do prints three lines
 
-        from edgebuild.report_terminal import terminal_table  # noqa: PLC0415
+        from edgebuild.report.terminal import terminal_table  # noqa: PLC0415
 
         terminal_table(result, Console(width=None if sys.stdout.isatty() else LOG_COLUMNS))
     print("\n".join(_closing_lines(one)))

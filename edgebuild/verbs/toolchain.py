@@ -11,19 +11,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from edgebuild import environment_store
 from edgebuild.amounts import counted, size_text
-from edgebuild.environment import kind_of, surroundings
-from edgebuild.environment_install import Order, install, remove
+from edgebuild.environment import store as environment_store
+from edgebuild.environment.install import Order, install, remove
+from edgebuild.environment.surroundings import kind_of, surroundings
 from edgebuild.errors import EdgebuildError, UsageError
-from edgebuild.session import cache_root, search_path
-from edgebuild.toolchain import load_toolchain, toolchain_names
+from edgebuild.run.session import cache_root, search_path
+from edgebuild.toolchain.load import load_toolchain, toolchain_names
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from edgebuild.options import Option
-    from edgebuild.toolchain import Toolchain
+    from edgebuild.toolchain.load import Toolchain
+    from edgebuild.toolchain.options import Option
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

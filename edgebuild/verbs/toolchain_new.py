@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 from edgebuild.errors import StoreError, UsageError
-from edgebuild.toolchain import load_toolchain
+from edgebuild.toolchain.load import load_toolchain
 
 TOOLCHAIN = """\
 # docs/toolchains.md explains every key. What is said here has to be true of the vendor's documentation: list

@@ -15,31 +15,31 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from edgebuild import execute
 from edgebuild.action import ActionResult, Outcome
 from edgebuild.amounts import size_text
-from edgebuild.attempt import PACKAGE_PARENT
-from edgebuild.commands import script
-from edgebuild.console import open_display
+from edgebuild.cache.store import remove_tree
 from edgebuild.digest import canonical_json
-from edgebuild.engine import run_actions
-from edgebuild.environment import probe_in, surroundings
+from edgebuild.environment.surroundings import probe_in, surroundings
 from edgebuild.errors import StepError, ToolchainMissingError
-from edgebuild.session import cache_root, open_session, search_path
-from edgebuild.store import remove_tree
-from edgebuild.toolchain import load_toolchain
-from edgebuild.toolchain_bundle import folder_texts, log_texts, machine_text, tool_texts, write_bundle
-from edgebuild.trial import chosen_recipes, overrides, trial_manifest
+from edgebuild.perform.attempt import PACKAGE_PARENT
+from edgebuild.plan.commands import script
+from edgebuild.plan.trial import chosen_recipes, overrides, trial_manifest
+from edgebuild.process import execute
+from edgebuild.run.console import open_display
+from edgebuild.run.engine import run_actions
+from edgebuild.run.session import cache_root, open_session, search_path
+from edgebuild.toolchain.load import load_toolchain
 from edgebuild.verbs.run import signals
+from edgebuild.verbs.toolchain_bundle import folder_texts, log_texts, machine_text, tool_texts, write_bundle
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from edgebuild.action import Action
-    from edgebuild.plan import TargetPlan
-    from edgebuild.session import Session
-    from edgebuild.store import Store
-    from edgebuild.toolchain import Recipe, Toolchain
+    from edgebuild.cache.store import Store
+    from edgebuild.plan.plan import TargetPlan
+    from edgebuild.run.session import Session
+    from edgebuild.toolchain.load import Recipe, Toolchain
 
 CLOSE = 0.99
 """Cosine that a float artifact's outputs have to reach; of integer ones random weights prove nothing."""

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from edgebuild.errors import VerificationError
-from edgebuild.execute import capture
 from edgebuild.package import Verification, verify_package
+from edgebuild.process.execute import capture
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -13,15 +13,15 @@ from typing import TYPE_CHECKING
 import pytest
 
 from edgebuild.action import Action, Output
-from edgebuild.attempt import attempt
-from edgebuild.environment import Surroundings, probe_in, surroundings
+from edgebuild.environment.surroundings import Surroundings, probe_in, surroundings
 from edgebuild.errors import StepError, StepTimeoutError
+from edgebuild.perform.attempt import attempt
 from tests.unit.environments import acme
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from edgebuild.toolchain import Toolchain
+    from edgebuild.toolchain.load import Toolchain
 
 BUSYBOX = "/bin/busybox"
 APPLETS = ("sh", "cat", "ls", "echo", "id", "touch", "sleep", "env", "grep", "wget", "rm")

@@ -13,23 +13,23 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from edgebuild import cache_files
 from edgebuild.action import ActionKey, Outcome
-from edgebuild.cache import ActionCache
-from edgebuild.cache_collect import Order, collect
-from edgebuild.cache_files import AT_ONCE, Door
-from edgebuild.cache_scan import scan_blobs, scan_records
-from edgebuild.context import Context
+from edgebuild.cache import files as cache_files
+from edgebuild.cache.action_cache import ActionCache
+from edgebuild.cache.collect import Order, collect
+from edgebuild.cache.files import AT_ONCE, Door
+from edgebuild.cache.gc import EVERYTHING, Limits
+from edgebuild.cache.journal import Journal
+from edgebuild.cache.leases import LeasedCache, live_leases
+from edgebuild.cache.removal import PATIENCE, alone, announced
+from edgebuild.cache.scan import scan_blobs, scan_records
+from edgebuild.cache.store import Store
+from edgebuild.cache.uses import note_run
 from edgebuild.digest import Digest, digest_bytes, digest_text
-from edgebuild.engine import run_actions
 from edgebuild.errors import StoreError
-from edgebuild.gc import EVERYTHING, Limits
-from edgebuild.journal import Journal
-from edgebuild.leases import LeasedCache, live_leases
 from edgebuild.memo import Memo
-from edgebuild.removal import PATIENCE, alone, announced
-from edgebuild.store import Store
-from edgebuild.uses import note_run
+from edgebuild.perform.context import Context
+from edgebuild.run.engine import run_actions
 from tests.unit.crash import dies_before
 from tests.unit.storage import keys, put, put_blob, sound
 from tests.unit.workbench import PROCESSES, Recorder, after, shell
@@ -210,7 +210,7 @@ class TestLiveRuns:
             raise OSError(28, "No space left on device")
 
         with monkeypatch.context() as patch:
-            patch.setattr("edgebuild.leases.os.write", full)
+            patch.setattr("edgebuild.cache.leases.os.write", full)
             assert cache.lookup(key) is not None
         assert cache.lookup(ActionKey("ab" * 32)) is None
         found = collect(root, ALL)
@@ -292,7 +292,7 @@ class TestLiveRuns:
         assert record is not None
         cache = LeasedCache(root, tmp_path / "journal.jsonl")
         cache.record(record)
-        monkeypatch.setattr("edgebuild.cache_files.scan_records", lambda *_, **__: iter(()))
+        monkeypatch.setattr("edgebuild.cache.files.scan_records", lambda *_, **__: iter(()))
         with alone(root):
             assert Door(root).remove_blobs([digest_bytes(b"remote")], {}) == set()
 
@@ -335,7 +335,7 @@ class TestLiveRuns:
     def test_a_remover_that_was_stopped_by_hand_stops_nobody_for_ever(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr("edgebuild.removal.PATIENCE", 0.05)
+        monkeypatch.setattr("edgebuild.cache.removal.PATIENCE", 0.05)
         root = store_of(tmp_path)
         key = put(root, "announced")
         with alone(root), announced(root, [key]):
@@ -401,8 +401,7 @@ class TestAlone:
 
 def test_the_remover_has_no_other_way_out() -> None:
     """Only the modules that are meant to remove things from a store do."""
-    package = Path(__file__).resolve().parents[2] / "edgebuild"
-    callers = {
-        path.name for path in package.glob("cache_*.py") if ".unlink(" in path.read_text(encoding="utf-8")
-    }
-    assert callers == {"cache_files.py"}
+    cache = Path(__file__).resolve().parents[2] / "edgebuild" / "cache"
+    modules = ("collect", "files", "gc", "scan", "verify")
+    callers = {name for name in modules if ".unlink(" in (cache / f"{name}.py").read_text(encoding="utf-8")}
+    assert callers == {"files"}

@@ -12,8 +12,8 @@ import pytest
 
 from edgebuild.action import ActionKey
 from edgebuild.digest import digest_bytes
-from edgebuild.remote import DamagedError, Remote, RemoteError
-from edgebuild.remote_open import open_remote
+from edgebuild.remote.interface import DamagedError, Remote, RemoteError
+from edgebuild.remote.open import open_remote
 from tests.servers import nginx, s3_server, s3_variables
 
 if TYPE_CHECKING:

@@ -7,11 +7,11 @@ import shutil
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from edgebuild.cache import ActionCache
+from edgebuild.cache.action_cache import ActionCache
+from edgebuild.cache.journal import last_keys
+from edgebuild.cache.store import Store
 from edgebuild.digest import Digest
-from edgebuild.journal import last_keys
-from edgebuild.remote_tier import open_tier
-from edgebuild.store import Store
+from edgebuild.remote.tier import open_tier
 from tests.e2e.workspace import Ran, Workspace, make_workspace
 
 if TYPE_CHECKING:

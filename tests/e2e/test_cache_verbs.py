@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from edgebuild import cli
+from edgebuild.cache.store import Store
+from edgebuild.cli import main as cli
 from edgebuild.digest import digest_bytes
-from edgebuild.store import Store
 from tests.e2e.workspace import REPOSITORY, Done
 from tests.unit.storage import keys, put, put_blob
 

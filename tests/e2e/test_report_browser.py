@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from edgebuild.report import write_report
+from edgebuild.report.write import write_report
 from tests.unit.fixtures_report import hostile_run, sample_run
 
 if TYPE_CHECKING:

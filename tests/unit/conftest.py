@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from edgebuild import execute
+from edgebuild.process import execute
 from tests.unit.workbench import Workbench
 
 if TYPE_CHECKING:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import zipfile
 from typing import TYPE_CHECKING
 
-from edgebuild.toolchain import load_toolchain
+from edgebuild.toolchain.load import load_toolchain
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from edgebuild.toolchain import Toolchain
+    from edgebuild.toolchain.load import Toolchain
 
 BODY = """\
 toolchain: 1

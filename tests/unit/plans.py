@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edgebuild.gates import GATE_KINDS, Gate
-from edgebuild.manifest import (
+from edgebuild.manifest.values import (
     Benchmark,
     Calibration,
     Dataset,
@@ -22,11 +22,11 @@ from edgebuild.manifest import (
     Train,
     Validation,
 )
-from edgebuild.plan import Plan, make_plan
-from edgebuild.toolchain import load_toolchain
+from edgebuild.plan.plan import Plan, make_plan
+from edgebuild.toolchain.load import load_toolchain
 
 if TYPE_CHECKING:
-    from edgebuild.toolchain import Toolchain
+    from edgebuild.toolchain.load import Toolchain
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 TEMPLATES = REPOSITORY / "templates"

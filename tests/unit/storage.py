@@ -7,10 +7,10 @@ import time
 from typing import TYPE_CHECKING
 
 from edgebuild.action import ActionKey, Artifact
-from edgebuild.cache import ActionCache, Record
-from edgebuild.cache_scan import scan_blobs, scan_records
+from edgebuild.cache.action_cache import ActionCache, Record
+from edgebuild.cache.scan import scan_blobs, scan_records
+from edgebuild.cache.store import Store
 from edgebuild.digest import digest_bytes, digest_text
-from edgebuild.store import Store
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from edgebuild.action import TreeInput
-from edgebuild.session import open_session
+from edgebuild.run.session import open_session
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from edgebuild import cli, errors
-from edgebuild.document import parse
-from edgebuild.load import load_manifest
-from edgebuild.outcome import SEVERITY
+from edgebuild import errors
+from edgebuild.cli import main as cli
+from edgebuild.document.parse import parse
+from edgebuild.manifest.load import load_manifest
+from edgebuild.run.outcome import SEVERITY
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from edgebuild.probe import probe_tool
-from edgebuild.toolchain import load_toolchain
+from edgebuild.environment.probe import probe_tool
+from edgebuild.toolchain.load import load_toolchain
 from tests.fakes.fake_common import read_onnx
 from tests.fakes.install import TOOLS, install
 from tests.fakes.tiny_onnx import tiny_onnx

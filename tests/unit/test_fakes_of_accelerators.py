@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from edgebuild.probe import probe_tool
+from edgebuild.environment.probe import probe_tool
 from tests.fakes.install import install
 from tests.fakes.tiny_onnx import tiny_onnx
 from tests.unit.plans import toolchain

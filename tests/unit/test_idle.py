@@ -123,9 +123,8 @@ def test_a_workspace_that_cannot_be_written_is_no_matter(argv: list[str], tmp_pa
 def test_it_loads_next_to_nothing(argv: list[str]) -> None:
     """Before the answer is known nothing is loaded that a run with nothing to do does not need."""
     note(argv)
-    script = (
-        "import sys; before = set(sys.modules); from edgebuild.entry import main; sys.argv[1:] = {}; main(); "
-    )
+    script = "import sys; before = set(sys.modules); from edgebuild.cli.entry import main; "
+    script += "sys.argv[1:] = {}; main(); "
     script += "print(*sorted(name.partition('.')[0] for name in set(sys.modules) - before))"
     # As this interpreter sees itself: the note is for it alone.
     code = script.replace("{}", repr(argv))

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from edgebuild.load import load_manifest
-from edgebuild.plan import make_plan
-from edgebuild.toolchain import load_toolchain
+from edgebuild.manifest.load import load_manifest
+from edgebuild.plan.plan import make_plan
+from edgebuild.toolchain.load import load_toolchain
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -14,7 +14,7 @@ import numpy as np
 
 from edgebuild.render import file_lookup, render_argv, render_text
 from edgebuild.steps.calibration_format import FORMATS
-from edgebuild.toolchain import load_toolchain, resolve_options
+from edgebuild.toolchain.load import load_toolchain, resolve_options
 from tests.fakes.install import install
 from tests.fakes.tiny_onnx import tiny_onnx
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from types import ModuleType
 
-    from edgebuild.toolchain import Toolchain
+    from edgebuild.toolchain.load import Toolchain
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 SEARCH = [REPOSITORY / "templates"]

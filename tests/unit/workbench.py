@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edgebuild.action import Action, ActionInput, FileInput, Output, TreeInput
-from edgebuild.cache import ActionCache
-from edgebuild.context import Context
-from edgebuild.journal import Journal
+from edgebuild.cache.action_cache import ActionCache
+from edgebuild.cache.journal import Journal
+from edgebuild.cache.store import Store
 from edgebuild.memo import Memo
-from edgebuild.store import Store
+from edgebuild.perform.context import Context
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from edgebuild.search_results import distance
+from edgebuild.search.results import distance
 from edgebuild.steps import _groups
 from edgebuild.steps._blocks import MAX_CHAINS, entry_tensors, find_blocks
 from edgebuild.steps._onnx_file import load_onnx, name_nodes

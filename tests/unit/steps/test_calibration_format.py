@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from edgebuild.steps.calibration_format import FORMATS
-from edgebuild.toolchain_schema import schema
+from edgebuild.toolchain.schema import schema
 
 if TYPE_CHECKING:
     import subprocess

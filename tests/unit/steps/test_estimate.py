@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from edgebuild.device_output import DeviceTool, OutputRule
 from edgebuild.steps._step import StepFailure
 from edgebuild.steps.estimate import estimate, main
+from edgebuild.toolchain.device_output import DeviceTool, OutputRule
 
 if TYPE_CHECKING:
     from pathlib import Path

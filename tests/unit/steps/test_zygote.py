@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from edgebuild.action import Action
-from edgebuild.attempt import environment
-from edgebuild.execute import execute
-from edgebuild.process_tree import MARKER
-from edgebuild.worker import GROUPS, Worker
+from edgebuild.perform.attempt import environment
+from edgebuild.process.execute import execute
+from edgebuild.process.tree import MARKER
+from edgebuild.process.worker import GROUPS, Worker
 from tests.unit.steps.fixtures_evaluate import evaluate_arguments, write_case
 from tests.unit.workbench import alive, wait_until
 

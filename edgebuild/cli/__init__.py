@@ -1,0 +1,1 @@
+"""The command line: words in, one verb called, an exit code out."""

@@ -1,0 +1,329 @@
+"""The command line: arguments -> frozen options -> one verb, errors -> one line and an exit code.
+
+Only argparse is imported here; a verb imports what it needs when it is called, so ``--help`` is cheap.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+
+from edgebuild import __version__
+from edgebuild.cli.calibrate import add_calibrate
+from edgebuild.cli.parts import Verbs, add_verb, formatter, number
+
+TYPE_CHECKING = False  # what type checkers take for true: importing typing costs more than this module
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+EPILOG = """\
+exit codes: 0 ok, 1 internal error, 2 manifest or usage, 3 a step failed, 4 a gate failed,
+5 toolchain missing or out of range, 6 device, 7 timeout, 8 cache or store, 9 verification failed,
+10 --dry-run --exit-code with work pending, 130/143 stopped by a signal"""
+
+SELECTOR_HELP = "what to do: a target, target/step, a step, a glob, tag:NAME; everything when left out"
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line and return its exit code."""
+    words = sys.argv[1:] if argv is None else list(argv)
+    options = _parse(words)
+    options.argv = words
+    verb: Callable[[argparse.Namespace], int] = options.verb
+    try:
+        return verb(options)
+    except BrokenPipeError:
+        # The reader of our output is gone (`| head`): not an error, and Python must not complain at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except KeyboardInterrupt:
+        return 130
+    except Exception as error:  # noqa: BLE001 - the last line of defence reports everything
+        return _report_error(error)
+
+
+def _parse(words: Sequence[str]) -> argparse.Namespace:
+    parser = _parser(words)
+    options, rest = parser.parse_known_args(words)
+    # argparse takes all words of one kind at one place only: `run m.yaml -j 4 int8` leaves `int8` over.
+    flags = [word for word in rest if word.startswith("-")]
+    if rest and (flags or "words" not in options):
+        parser.error(f"unrecognized arguments: {' '.join(flags or rest)}")
+    if rest:
+        options.words += rest
+    return options
+
+
+def _report_error(error: Exception) -> int:
+    """Print an error the way its kind deserves: a user's mistake without a traceback."""
+    from edgebuild.errors import EdgebuildError  # noqa: PLC0415 - only when something is wrong
+
+    if not isinstance(error, EdgebuildError):
+        import traceback  # noqa: PLC0415
+
+        traceback.print_exception(error)
+        print("edgebuild: internal error; please report it with the lines above", file=sys.stderr)
+        return 1
+    print(f"edgebuild: {error}", file=sys.stderr)
+    return error.exit_code
+
+
+def _parser(words: Sequence[str] | None = None) -> argparse.ArgumentParser:
+    """Return the parser; when it is known what for, the verbs of `cache` only where they are asked for."""
+    parser = argparse.ArgumentParser(
+        prog="edgebuild",
+        description="One manifest takes a YOLO model to checked, reproducible, per-device packages.",
+        epilog=EPILOG,
+        formatter_class=formatter,
+    )
+    parser.add_argument("--version", action="version", version=f"edgebuild {__version__}")
+    verbs = parser.add_subparsers(metavar="VERB", required=True)
+    for add in (_run, _plan, _check, add_calibrate, _commands, _explain, _report, _verify):
+        add(verbs)
+    _cache(verbs, whole=words is None or words[:1] == ["cache"])
+    _toolchain(verbs, whole=words is None or words[:1] == ["toolchain"])
+    for add in (_doctor, _init):
+        add(verbs)
+    return parser
+
+
+def _manifest(parser: argparse.ArgumentParser, *, words: bool = True) -> None:
+    parser.add_argument("manifest", metavar="MANIFEST", help="the manifest, such as manifest.yaml")
+    if words:
+        parser.add_argument("words", metavar="SELECT", nargs="*", help=SELECTOR_HELP)
+    parser.add_argument(
+        "--set",
+        dest="overrides",
+        metavar="PATH=VALUE",
+        action="append",
+        default=[],
+        help="override a manifest value, such as targets.rpi5.batch=4; it is part of the plan",
+    )
+    parser.add_argument(
+        "--templates",
+        metavar="DIR",
+        action="append",
+        default=[],
+        help="a folder of toolchains, searched before the project's own and the bundled ones",
+    )
+
+
+def _common(options: argparse.Namespace) -> dict[str, object]:
+    found: dict[str, object] = {
+        "manifest": options.manifest,
+        "overrides": tuple(options.overrides),
+        "templates": tuple(options.templates),
+    }
+    return found | ({"words": tuple(options.words)} if "words" in options else {})
+
+
+def _run(verbs: Verbs[argparse.ArgumentParser]) -> None:
+    example = "edgebuild run manifest.yaml 'pi-*' -j 4 -k"
+    parser = add_verb(
+        verbs, "run", "bring targets up to date, judge their gates, package and report", example
+    )
+    _manifest(parser)
+    add = parser.add_argument
+    add("-j", "--jobs", type=number, default=min(2, os.cpu_count() or 1), metavar="N", help="actions at once")
+    add("-k", "--keep-going", action="store_true", help="go on with what does not depend on a failure")
+    add("-f", "--force", action="store_true", help="run the selected actions although results are there")
+    add("--until", default="", metavar="STEP", help="stop after this step of the chain")
+    add("-n", "--dry-run", action="store_true", help="print what would run and why; run nothing")
+    add("--exit-code", action="store_true", help="with --dry-run: exit 10 when something would run")
+    add("--explain", action="store_true", help="print why each action ran or did not")
+    add("--skip-unavailable", action="store_true", help="leave out targets whose toolchain is absent")
+    add("--compare", action="store_true", help="compare quantized models with float ones, block by block")
+    add("--no-worker", dest="worker", action="store_false", help="start every step as a process of its own")
+    add("--json", action="store_true", help="print one JSON document on standard output")
+    add("-q", "--quiet", action="store_true", help="print errors only")
+    add("--remote", default="", metavar="URL", help="a cache shared with other machines (EDGEBUILD_REMOTE)")
+    mode = "read (the default) or read-write (EDGEBUILD_REMOTE_MODE)"
+    add("--remote-mode", choices=("read", "read-write"), default="", help=mode)
+    parser.set_defaults(verb=_do_run)
+
+
+def _do_run(options: argparse.Namespace) -> int:
+    from edgebuild.verbs.run import RunOptions, run  # noqa: PLC0415
+
+    # Several manifests may be given: `edgebuild run fleet/*.yaml`; selectors follow them.
+    more = [word for word in options.words if word.endswith((".yaml", ".yml"))]
+    return run(
+        RunOptions(
+            argv=tuple(options.argv),
+            manifests=(options.manifest, *more),
+            words=tuple(word for word in options.words if word not in more),
+            overrides=(*options.overrides, *(["report.compare=true"] if options.compare else [])),
+            templates=tuple(options.templates),
+            jobs=options.jobs,
+            keep_going=options.keep_going,
+            force=options.force,
+            until=options.until,
+            dry_run=options.dry_run,
+            exit_code=options.exit_code,
+            explain=options.explain,
+            skip_unavailable=options.skip_unavailable,
+            worker=options.worker,
+            json=options.json,
+            quiet=options.quiet,
+            remote=options.remote,
+            remote_mode=options.remote_mode,
+        )
+    )
+
+
+def _plan(verbs: Verbs[argparse.ArgumentParser]) -> None:
+    example = "edgebuild plan manifest.yaml --format mermaid"
+    parser = add_verb(verbs, "plan", "print every action, its state and why; run nothing", example)
+    _manifest(parser)
+    parser.add_argument("--until", default="", metavar="STEP", help="stop after this step of the chain")
+    parser.add_argument("--format", dest="form", choices=("text", "json", "dot", "mermaid"), default="text")
+    parser.add_argument(
+        "--json", dest="form", action="store_const", const="json", help="same as --format json"
+    )
+    parser.add_argument("--explain", action="store_true", help="print every reason, not only the first")
+    parser.set_defaults(verb=_do_plan)
+
+
+def _do_plan(options: argparse.Namespace) -> int:
+    from edgebuild.verbs.plan import PlanOptions, plan  # noqa: PLC0415
+
+    common = _common(options)
+    return plan(
+        PlanOptions(**common, until=options.until, form=options.form, explain=options.explain)  # type: ignore[arg-type]
+    )
+
+
+def _check(verbs: Verbs[argparse.ArgumentParser]) -> None:
+    example = "edgebuild check manifest.yaml"
+    parser = add_verb(verbs, "check", "find what is wrong with a manifest and its data; run nothing", example)
+    _manifest(parser, words=False)
+    parser.add_argument("--no-data", dest="data", action="store_false", help="do not read labels and images")
+    parser.set_defaults(verb=_do_check)
+
+
+def _do_check(options: argparse.Namespace) -> int:
+    from edgebuild.verbs.check import CheckOptions, check  # noqa: PLC0415
+
+    return check(CheckOptions(**_common(options), data=options.data))  # type: ignore[arg-type]
+
+
+def _commands(verbs: Verbs[argparse.ArgumentParser]) -> None:
+    example = "edgebuild commands manifest.yaml pi-5"
+    parser = add_verb(
+        verbs, "commands", "print every command, ready to paste; nothing need be installed", example
+    )
+    _manifest(parser)
+    parser.add_argument("--json", action="store_true", help="print one JSON document")
+    parser.set_defaults(verb=_do_commands)
+
+
+def _do_commands(options: argparse.Namespace) -> int:
+    from edgebuild.verbs.commands import CommandsOptions, commands  # noqa: PLC0415
+
+    return commands(CommandsOptions(**_common(options), json=options.json))  # type: ignore[arg-type]
+
+
+def _explain(verbs: Verbs[argparse.ArgumentParser]) -> None:
+    example = "edgebuild explain manifest.yaml rpi5/quantize"
+    parser = add_verb(
+        verbs, "explain", "say why actions would run or would not, old value -> new value", example
+    )
+    _manifest(parser)
+    text = "compare with another run: its report.json, or what `run --json` printed there"
+    parser.add_argument("--against", default="", metavar="RUN", help=text)
+    parser.add_argument("--json", action="store_true", help="print one JSON document")
+    parser.set_defaults(verb=_do_explain)
+
+
+def _do_explain(options: argparse.Namespace) -> int:
+    from edgebuild.verbs.explain import ExplainOptions, explain  # noqa: PLC0415
+
+    common = _common(options)
+    return explain(ExplainOptions(**common, json=options.json, against=options.against))  # type: ignore[arg-type]
+
+
+def _report(verbs: Verbs[argparse.ArgumentParser]) -> None:
+    example = "edgebuild report manifest.yaml --markdown >> $GITHUB_STEP_SUMMARY"
+    parser = add_verb(verbs, "report", "write the report again from the results that are there", example)
+    _manifest(parser, words=False)
+    parser.add_argument(
+        "--markdown", action="store_true", help="print the Markdown report instead of its path"
+    )
+    parser.set_defaults(verb=_do_report)
+
+
+def _do_report(options: argparse.Namespace) -> int:
+    from edgebuild.verbs.report import ReportOptions, report  # noqa: PLC0415
+
+    return report(ReportOptions(**_common(options), markdown=options.markdown))  # type: ignore[arg-type]
+
+
+def _verify(verbs: Verbs[argparse.ArgumentParser]) -> None:
+    example = "edgebuild verify dist/fasteners/fasteners-cpu-int8-1.4.0.tar.gz"
+    parser = add_verb(verbs, "verify", "check a package offline and replay its golden vectors", example)
+    parser.add_argument("package", metavar="PACKAGE", help="a package that edgebuild made")
+    parser.add_argument("--no-replay", dest="replay", action="store_false", help="only check the checksums")
+    parser.add_argument("--json", action="store_true", help="print one JSON document")
+    parser.set_defaults(verb=_do_verify)
+
+
+def _do_verify(options: argparse.Namespace) -> int:
+    from edgebuild.verbs.verify import VerifyOptions, verify  # noqa: PLC0415
+
+    return verify(VerifyOptions(package=options.package, replay=options.replay, json=options.json))
+
+
+def _cache(verbs: Verbs[argparse.ArgumentParser], *, whole: bool) -> None:
+    text = "look after the store: what it holds, what may go, whether it is sound"
+    parser = add_verb(verbs, "cache", text, "edgebuild cache gc --max-size 20GB --dry-run")
+    if whole:
+        from edgebuild.cli.cache import add_verbs  # noqa: PLC0415 - it costs as much as all other verbs
+
+        add_verbs(parser)
+
+
+def _toolchain(verbs: Verbs[argparse.ArgumentParser], *, whole: bool) -> None:
+    text = "show, install, test and write toolchains"
+    parser = add_verb(verbs, "toolchain", text, "edgebuild toolchain install acme")
+    if whole:
+        from edgebuild.cli.toolchain import add_verbs  # noqa: PLC0415 - likewise
+
+        add_verbs(parser)
+
+
+def _doctor(verbs: Verbs[argparse.ArgumentParser]) -> None:
+    parser = add_verb(
+        verbs, "doctor", "show what is installed here and how to get what is not", "edgebuild doctor"
+    )
+    parser.add_argument(
+        "--templates", metavar="DIR", action="append", default=[], help="a folder of toolchains"
+    )
+    parser.add_argument("--json", action="store_true", help="print one JSON document")
+    parser.set_defaults(verb=_do_doctor)
+
+
+def _do_doctor(options: argparse.Namespace) -> int:
+    from edgebuild.verbs.doctor import DoctorOptions, doctor  # noqa: PLC0415
+
+    return doctor(DoctorOptions(templates=tuple(options.templates), json=options.json))
+
+
+def _init(verbs: Verbs[argparse.ArgumentParser]) -> None:
+    example = "edgebuild init manifest.yaml --weights best.pt --data data/fasteners.yaml"
+    parser = add_verb(verbs, "init", "write a first manifest to edit", example)
+    parser.add_argument("path", metavar="MANIFEST", nargs="?", default="manifest.yaml")
+    parser.add_argument("--name", default="my-model", help="what it is called")
+    parser.add_argument("--weights", default="weights/best.pt", help="trained weights, .pt or .onnx")
+    parser.add_argument("--data", default="data/data.yaml", help="Ultralytics dataset YAML")
+    parser.add_argument("--imgsz", type=int, default=640, help="input size in pixels")
+    parser.add_argument("--force", action="store_true", help="replace a file that is there")
+    parser.set_defaults(verb=_do_init)
+
+
+def _do_init(options: argparse.Namespace) -> int:
+    from edgebuild.verbs.init import InitOptions, init  # noqa: PLC0415
+
+    names = ("path", "name", "weights", "data", "imgsz", "force")
+    return init(InitOptions(**{name: getattr(options, name) for name in names}))

@@ -1,0 +1,1 @@
+"""Where a toolchain's tools are, which they are, and what they run in."""

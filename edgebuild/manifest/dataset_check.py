@@ -1,0 +1,169 @@
+"""A slow, complete look at a split: every label row, and the first bytes of every image.
+
+The rules are those under which Ultralytics (``ultralytics/data/utils.py: verify_image_label``) drops an image
+with a warning: silently training or validating on fewer images is worse than an error.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from edgebuild.errors import Problem
+from edgebuild.suggest import listed
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from edgebuild.manifest.values import Split
+
+MOST = 100
+"""Problems reported before the rest is left unread: by then the format is misunderstood, not mistyped."""
+
+TOLERANCE = 0.01
+"""How far outside 0..1 a coordinate may lie: annotation tools round."""
+
+_BOX = 5
+_OBB = 9
+_POLYGON = 7
+
+_MAGIC: tuple[tuple[int, bytes], ...] = (
+    (0, b"\xff\xd8\xff"),  # JPEG, MPO
+    (0, b"\x89PNG\r\n\x1a\n"),
+    (0, b"BM"),
+    (0, b"II*\x00"),  # TIFF and DNG, little endian
+    (0, b"MM\x00*"),  # TIFF and DNG, big endian
+    (8, b"WEBP"),
+    (4, b"ftyp"),  # AVIF, HEIC, HEIF
+    (0, b"\x00\x00\x00\x0cjP  "),  # JPEG 2000
+    (0, b"\xff\x4f\xff\x51"),  # JPEG 2000 code stream
+)
+_MAGIC_BYTES = 16
+
+
+def check_images(split: Split) -> list[Problem]:
+    """Return a problem for each image of a split that is empty, unreadable or no image by its first bytes."""
+    return _first(_image_problems(split))
+
+
+def check_labels(
+    split: Split, names: Sequence[str], task: str, kpt_shape: tuple[int, int] | None = None
+) -> list[Problem]:
+    """Return what is wrong with the label files of a split, row by row.
+
+    Args:
+        split: The split; for ``classify`` there is nothing to check.
+        names: The class names.
+        task: The model's task, which says how many columns a row has.
+        kpt_shape: Keypoints and dimensions, for ``pose``.
+    """
+    if task == "classify":
+        return []
+    return _first(_label_problems(split, _Rows(names=names, task=task, kpt_shape=kpt_shape or (0, 0))))
+
+
+def _first(problems: Iterator[Problem]) -> list[Problem]:
+    found: list[Problem] = []
+    for problem in problems:
+        if len(found) == MOST:
+            message = f"more than {MOST} problems; the rest was not read"
+            return [*found, Problem(file=problem.file, message=message)]
+        found.append(problem)
+    return found
+
+
+def _image_problems(split: Split) -> Iterator[Problem]:
+    for image in split.images:
+        path = split.root / image
+        try:
+            with path.open("rb") as stream:
+                start = stream.read(_MAGIC_BYTES)
+        except OSError as error:
+            yield Problem(file=_shown(path), message=f"cannot be read: {error.strerror}")
+            continue
+        if not start:
+            yield Problem(file=_shown(path), message="the image is empty", hint="restore or remove it")
+        elif not any(start[at : at + len(magic)] == magic for at, magic in _MAGIC):
+            hint = (
+                "it starts with a Git LFS pointer: run git lfs pull" if start.startswith(b"version ") else ""
+            )
+            yield Problem(file=_shown(path), message="is not an image by its first bytes", hint=hint)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Rows:
+    """What the rows of label files must look like."""
+
+    names: Sequence[str]
+    task: str
+    kpt_shape: tuple[int, int]
+
+    def problem(self, words: Sequence[str]) -> str:
+        """Return what is wrong with a row, or nothing."""
+        wrong = next((word for word in words if not _is_number(word)), "")
+        if wrong:
+            return f"{wrong!r} is not a finite number"
+        class_id = float(words[0])
+        if not class_id.is_integer() or not 0 <= class_id < len(self.names):
+            known = listed(self.names, most=6)
+            return f"class {words[0]} does not exist; classes are 0 to {len(self.names) - 1} ({known})"
+        return self.columns(len(words)) or self.outside(words)
+
+    def columns(self, count: int) -> str:
+        """Return what is wrong with a number of columns, or nothing."""
+        polygon = count >= _POLYGON and count % 2 == 1
+        points, dimensions = self.kpt_shape
+        keypoints = _BOX + points * dimensions
+        fine, row = {
+            "detect": (count == _BOX or polygon, "class x y width height"),
+            "segment": (polygon, "class x1 y1 x2 y2 x3 y3 ..."),
+            "obb": (count == _OBB, "class x1 y1 x2 y2 x3 y3 x4 y4"),
+            "pose": (count == keypoints, f"class, box and {points} keypoints of {dimensions} values"),
+        }[self.task]
+        return "" if fine else f"{count} columns; a row is: {row}"
+
+    def outside(self, words: Sequence[str]) -> str:
+        """Return which coordinate lies outside the image, or nothing."""
+        dimensions = self.kpt_shape[1] if self.task == "pose" else 0
+        for index, word in enumerate(words[1:], start=1):
+            # The third value of a keypoint is its visibility: 0, 1 or 2.
+            visibility = dimensions == 3 and index >= _BOX and (index - _BOX) % 3 == 2
+            highest = 2.0 if visibility else 1.0 + TOLERANCE
+            if not -TOLERANCE <= float(word) <= highest:
+                return f"{word} lies outside 0 to 1; coordinates are fractions of the image"
+        return ""
+
+
+def _label_problems(split: Split, rows: _Rows) -> Iterator[Problem]:
+    for label in split.labels:
+        path = split.root / label
+        try:
+            text = path.read_text(encoding="utf-8-sig")
+        except (OSError, ValueError) as error:
+            yield Problem(file=_shown(path), message=f"cannot be read as text: {error}")
+            continue
+        counts: set[bool] = set()
+        for number, line in enumerate(text.splitlines(), start=1):
+            words = line.split()
+            message = rows.problem(words) if words else ""
+            if words and not message and rows.task == "detect":
+                # Ultralytics refuses files that hold both, and then drops the image.
+                counts.add(len(words) == _BOX)
+                message = "boxes and polygons are mixed in one file" if len(counts) == 2 else ""
+            if message:
+                yield Problem(file=_shown(path), line=number, message=message)
+
+
+def _is_number(word: str) -> bool:
+    try:
+        return math.isfinite(float(word))
+    except ValueError:
+        return False
+
+
+def _shown(path: Path) -> str:
+    folder = Path.cwd()
+    return os.path.relpath(path, folder) if path.is_relative_to(folder) else str(path)

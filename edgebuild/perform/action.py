@@ -1,0 +1,285 @@
+"""One action, start to end: key -> look up -> restore, or execute -> check outputs -> record; and why."""
+
+from __future__ import annotations
+
+import contextlib
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from edgebuild.action import ActionKey, ActionResult, Finding, Outcome, Reason, action_key, key_document
+from edgebuild.cache.action_cache import Record
+from edgebuild.cache.store import remove_tree, store_error
+from edgebuild.digest import PREFIX, canonical_json, digest_text
+from edgebuild.errors import EdgebuildError, StepError
+from edgebuild.lock import GaveUpError
+from edgebuild.perform.attempt import Attempted, attempt, crashed, failed, is_own
+from edgebuild.perform.collect import check_log, collect_outputs, find, read_log, said_findings
+from edgebuild.perform.place import Inputs, changed_input, place_inputs, read_inputs
+from edgebuild.perform.why import reasons
+from edgebuild.process.execute import stopping
+from edgebuild.process.orphans import kill_inside
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+
+    from edgebuild.action import Action, Artifact
+    from edgebuild.perform.context import Context
+
+LAID_OUT = frozenset({"in", "aux", "out", "tmp"})
+"""What of a resumable action's directory is made anew for every attempt."""
+
+TOOLS_FILE = "tools.json"
+"""Rendered file (below ``aux/``) that perform fills with the identities of the action's tools."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Prepared:
+    """An action whose inputs are known: its key, and what the key was made from."""
+
+    key: ActionKey
+    document: Mapping[str, Any]
+    inputs: Inputs
+
+
+def prepare(action: Action, upstream: Mapping[str, ActionResult], context: Context) -> Prepared:
+    """Compute the action key.
+
+    Raises:
+        StepError: An input file cannot be read.
+    """
+    inputs = read_inputs(action, upstream, context.memo)
+    passed = {name: context.environ[name] for name in action.env_pass if name in context.environ}
+    document = key_document(action, inputs.digests, context.identities, passed, context.machine)
+    return Prepared(key=action_key(document), document=document, inputs=inputs)
+
+
+def find_result(action: Action, prepared: Prepared, context: Context) -> ActionResult | None:
+    """Return the result of an earlier run of an equal action, or None."""
+    record = context.cache.lookup(prepared.key)
+    if record is None:
+        return None
+    context.cache.share(record, action.id, repeatable=not action.machine)
+    current = context.journal.last(action.id) == prepared.key
+    return ActionResult(
+        id=action.id,
+        outcome=Outcome.CURRENT if current else Outcome.CACHED,
+        key=prepared.key,
+        artifacts=record.artifacts,
+        findings=record.findings,
+        why=() if current else explain(action, prepared, context),
+    )
+
+
+def explain(action: Action, prepared: Prepared, context: Context) -> tuple[Reason, ...]:
+    """Return what differs from the action's last success in this workspace."""
+    last = context.journal.last(action.id)
+    record = context.cache.known(last) if last else None
+    if last and record is None:
+        return (Reason(kind="output", what="the result of its last run is gone from the store"),)
+    return reasons(
+        record.document if record else None,
+        prepared.document,
+        record.trees if record else {},
+        prepared.inputs.trees,
+        (record.texts if record else {}, dict(action.files)),
+    )
+
+
+def perform(action: Action, upstream: Mapping[str, ActionResult], context: Context) -> ActionResult:
+    """Bring one action to its result. Never raises for a failure of the step or the store.
+
+    Args:
+        action: The action.
+        upstream: Results of the actions it needs, all of them successful.
+        context: What the run shares.
+    """
+    try:
+        result = _perform(action, upstream, context)
+    except Exception as bug:  # noqa: BLE001 - a bug of ours must not look like a skipped action
+        log = log_path(action, context)
+        result = crashed(action, bug, log, _relative(log, context))
+    context.listener.finished(result)
+    return result
+
+
+def _perform(action: Action, upstream: Mapping[str, ActionResult], context: Context) -> ActionResult:
+    if stopping():
+        return _skipped(action)
+    key: ActionKey | None = None
+    try:
+        prepared = prepare(action, upstream, context)
+        key = prepared.key
+        found = _known(action, prepared, context)
+        if found is None:
+            with (
+                context.cache.store.lock(key[:32], give_up=stopping),
+                # Another run in this workspace, with other options, writes to the same log.
+                context.cache.store.lock(_log_lock(action, context), give_up=stopping),
+            ):
+                # Whoever held the lock may have done the same work meanwhile, in this run or another.
+                found = _known(action, prepared, context) or _run(action, upstream, prepared, context)
+        if found.outcome is not Outcome.FAILED:
+            context.journal.note(action.id, key)
+    except GaveUpError:
+        return _skipped(action)
+    except (EdgebuildError, OSError) as error:
+        return replace(failed(action, _as_error(error, context)), key=key)
+    return found
+
+
+def _known(action: Action, prepared: Prepared, context: Context) -> ActionResult | None:
+    return None if action.id in context.force else find_result(action, prepared, context)
+
+
+def _run(
+    action: Action, upstream: Mapping[str, ActionResult], prepared: Prepared, context: Context
+) -> ActionResult:
+    why = _why_run(action, prepared, context)
+    log = log_path(action, context)
+    log.unlink(missing_ok=True)
+    try:
+        with (
+            context.cache.store.turn(exclusive=action.machine, give_up=stopping),
+            _scratch(action, prepared.key, context) as scratch,
+        ):
+            context.listener.started(action)
+            done = _attempt(action, upstream, scratch, context)
+            record = _record(action, prepared, done, scratch, context)
+    except (EdgebuildError, OSError) as error:
+        wrong = _as_error(error, context)
+        return replace(failed(action, wrong, log, _relative(log, context)), key=prepared.key, why=why)
+    return ActionResult(
+        id=action.id,
+        outcome=Outcome.RAN,
+        key=prepared.key,
+        artifacts=record.artifacts,
+        findings=record.findings,
+        seconds=done.seconds,
+        log=_relative(log, context),
+        why=why,
+    )
+
+
+def _attempt(
+    action: Action, upstream: Mapping[str, ActionResult], scratch: Path, context: Context
+) -> Attempted:
+    def lay_out() -> None:
+        for child in scratch.iterdir():
+            if child.name in LAID_OUT or not action.resumable:
+                remove_tree(child) if child.is_dir() and not child.is_symlink() else child.unlink()
+        place_inputs(action, upstream, context.cache.store, scratch, link=is_own(action))
+        _write_tools(action, scratch, context)
+
+    return attempt(
+        action,
+        scratch=scratch,
+        log=log_path(action, context),
+        environ=context.environ,
+        lay_out=lay_out,
+        progress=lambda text: context.listener.progressed(action, text),
+        surroundings=context.surroundings.get(action.environment),
+        workers=context.workers,
+    )
+
+
+def _record(action: Action, prepared: Prepared, done: Attempted, scratch: Path, context: Context) -> Record:
+    """Prove that an action did what it says, keep what it left, and write the record last of all.
+
+    Raises:
+        StepError: Its log or an output contradicts success, or an input changed meanwhile.
+        StoreError: The store cannot take it.
+    """
+    text = read_log(log_path(action, context), done.said)
+    check_log(action, text)
+    changed = changed_input(action, prepared.inputs, context.memo)
+    if changed:
+        raise StepError(
+            f"{action.id}: {changed} changed while the step read it; its result was discarded",
+            hint="run again when nothing writes to that file",
+        )
+    artifacts = collect_outputs(action, scratch, context.cache.store)
+    said = (*find(action.findings, text), *(said_findings(text) if is_own(action) else ()))
+    record = Record(
+        key=prepared.key,
+        artifacts=artifacts,
+        findings=(*said, *_other_bytes(action, prepared, artifacts, context)),
+        document=prepared.document,
+        trees=prepared.inputs.trees,
+        texts=dict(action.files),
+        seconds=done.seconds,
+    )
+    context.cache.record(record, action.id, repeatable=not action.machine)
+    return record
+
+
+def _other_bytes(
+    action: Action, prepared: Prepared, artifacts: tuple[Artifact, ...], context: Context
+) -> Iterator[Finding]:
+    """Yield a finding when an equal action once left other bytes: the step is not reproducible."""
+    before = context.cache.peek(prepared.key)
+    if before is None or action.machine:  # no two measurements are equal
+        return
+    changed = [new.role for new, old in zip(artifacts, before.artifacts, strict=True) if new != old]
+    if changed:
+        yield Finding(
+            id="not-reproducible",
+            level="note",
+            message=f"{action.id}: {', '.join(changed)} came out different from an equal earlier run",
+            hint="the key holds everything declared; something undeclared, or chance, changes the bytes",
+        )
+
+
+def _as_error(error: EdgebuildError | OSError, context: Context) -> EdgebuildError:
+    return error if isinstance(error, EdgebuildError) else store_error(error, context.folder)
+
+
+def _why_run(action: Action, prepared: Prepared, context: Context) -> tuple[Reason, ...]:
+    if action.id in context.force:
+        return (Reason(kind="forced", what="--force"),)
+    why = explain(action, prepared, context)
+    if any(reason.kind == "unchanged" for reason in why):
+        return (Reason(kind="output", what="its stored output is missing or was damaged"),)
+    return why
+
+
+def log_path(action: Action, context: Context) -> Path:
+    """Return where the action's log goes."""
+    return context.folder / "logs" / f"{action.id.replace('/', '.')}.log"
+
+
+def _log_lock(action: Action, context: Context) -> str:
+    return f"log-{digest_text(str(log_path(action, context))).removeprefix(PREFIX)[:32]}"
+
+
+def _skipped(action: Action) -> ActionResult:
+    return ActionResult(id=action.id, outcome=Outcome.SKIPPED, message="the run was stopped")
+
+
+def _write_tools(action: Action, scratch: Path, context: Context) -> None:
+    """Fill in the tool identities where the action asks for them (a package says what made it)."""
+    if any(name == TOOLS_FILE for name, _ in action.files):
+        tools = {name: context.identities[name] for name in action.tools}
+        (scratch / "aux" / TOOLS_FILE).write_text(canonical_json(tools), encoding="utf-8")
+    for name in context.late.keys() & dict(action.files).keys():
+        (scratch / "aux" / name).write_text(context.late[name], encoding="utf-8")
+
+
+@contextlib.contextmanager
+def _scratch(action: Action, key: ActionKey, context: Context) -> Iterator[Path]:
+    """Give the action its directory: fresh, or for a resumable action the one an interrupted attempt left."""
+    if not action.resumable:
+        with context.cache.store.scratch() as folder:
+            yield folder
+        return
+    folder = context.folder / "resume" / key
+    folder.mkdir(parents=True, exist_ok=True)
+    kill_inside(folder)  # a run that was killed may have left the process going that it had started here
+    yield folder
+    remove_tree(folder)  # only when nothing went wrong: an error is raised where the directory is used
+
+
+def _relative(path: Path, context: Context) -> str:
+    with contextlib.suppress(ValueError):
+        return path.relative_to(context.workspace).as_posix()
+    return str(path)

@@ -1,0 +1,1 @@
+"""From a manifest and toolchains to actions. Pure."""

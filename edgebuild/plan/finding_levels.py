@@ -1,0 +1,97 @@
+"""How much a manifest makes of what tools say: levels by finding, and ids that nothing can ever say. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Literal
+
+from edgebuild.errors import Problem
+from edgebuild.suggest import did_you_mean, listed
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+    from edgebuild.action import Finding
+    from edgebuild.manifest.values import Manifest
+    from edgebuild.toolchain.load import Toolchain
+
+OWN = (
+    "calibration-class-missing",
+    "calibration-class-rare",
+    "calibration-copies",
+    "calibration-coverage",
+    "calibration-few",
+    "calibration-many",
+    "calibration-near-validation",
+    "calibration-one-class",
+    "calibration-shift",
+    "calibration-size",
+    "choice-without-node",
+    "not-reproducible",
+    "opset-fitted",
+    "other-cpu-family",
+    "quantize-groups",
+    "shapes-fitted",
+    "step-warning",
+    "version-assumed",
+)
+"""Findings of edgebuild's own steps; a toolchain declares those of its tools."""
+
+_SEVERITY = ("error", "warning", "note")
+
+LEVELS: dict[str, Literal["error", "warning", "note"]] = {
+    "error": "error",
+    "warning": "warning",
+    "note": "note",
+}
+
+
+def known_findings(toolchains: Iterable[Toolchain]) -> tuple[str, ...]:
+    """Return the id of everything that can be found, sorted."""
+    declared = (rule.id for toolchain in toolchains for rule in toolchain.findings)
+    return tuple(sorted({*OWN, *declared}))
+
+
+def finding_problems(manifest: Manifest, toolchains: Mapping[str, Toolchain]) -> Iterator[Problem]:
+    """Yield the ids in ``findings`` that neither a toolchain of the manifest nor a step of ours knows."""
+    known = known_findings(toolchains.values())
+    seen: set[tuple[int, int]] = set()
+    for target in manifest.targets:
+        for name, _ in target.findings:
+            path = f"targets.{target.name}.findings.{name}"
+            line, column = manifest.positions.get(path, (0, 0))
+            if name in known or (line, column) in seen:
+                continue
+            seen |= {(line, column)} if line else set()
+            hint = did_you_mean(name, known, otherwise=f"known: {listed(known, most=30)}")
+            message = f"there is no finding {name!r}"
+            yield Problem(file=manifest.file, line=line, column=column, path=path, message=message, hint=hint)
+
+
+def levelled(findings: Iterable[Finding], levels: Mapping[str, str]) -> tuple[Finding, ...]:
+    """Return findings with the levels that a target gives them, without those it ignores.
+
+    Args:
+        findings: What was found.
+        levels: ``error``, ``warning``, ``note`` or ``ignore`` by id; others keep their level.
+    """
+    return tuple(
+        replace(found, level=LEVELS.get(levels.get(found.id, ""), found.level))
+        for found in findings
+        if levels.get(found.id) != "ignore"
+    )
+
+
+def worst_levels(several: Iterable[Mapping[str, str]]) -> dict[str, str]:
+    """Return the levels for something that several targets share: the worst that any of them gives."""
+    rows = list(several)
+    names = {name for row in rows for name in row}
+    return {name: level for name in sorted(names) if (level := _worst([row.get(name, "") for row in rows]))}
+
+
+def _worst(levels: list[str]) -> str:
+    """Return the worst of the levels; empty when it is up to the finding itself."""
+    worst = next((level for level in _SEVERITY if level in levels), "")
+    if worst == "error" or "" not in levels:
+        return worst or "ignore"
+    return ""

@@ -1,0 +1,206 @@
+"""Whether what a target asks for fits its toolchain: recipe, options, limits, data, gates. Pure."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from edgebuild.action import Finding
+from edgebuild.errors import Problem
+from edgebuild.gates import METRICS
+from edgebuild.plan.limits import fit_notes, limit_faults
+from edgebuild.plan.tool_version import version_faults, version_notes
+from edgebuild.toolchain.load import resolve_options
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from edgebuild.manifest.values import Export, Manifest, Target
+    from edgebuild.plan.tool_version import ToolVersion
+    from edgebuild.toolchain.load import Recipe, Toolchain
+
+
+CALIBRATED_SOURCES = frozenset({"calibration", "qdq", "qdq_w8a16", "qdq_naive"})
+"""Sources of a recipe that need calibration images."""
+
+
+def chosen_recipe(target: Target, toolchain: Toolchain) -> Recipe:
+    """Return the recipe of a target: the one it names, else the toolchain's default."""
+    return toolchain.recipes[target.recipe] if target.recipe else toolchain.default_recipe
+
+
+def target_problems(
+    manifest: Manifest, target: Target, toolchain: Toolchain, versions: Mapping[str, str] = {}
+) -> Iterator[Problem]:
+    """Yield what a target asks for that its toolchain does not have."""
+    path = f"targets.{target.name}"
+    if target.recipe and target.recipe not in toolchain.recipes:
+        known = ", ".join(toolchain.recipes)
+        yield _problem(
+            manifest, f"{path}.recipe", f"{toolchain.name} has no recipe {target.recipe!r}", f"known: {known}"
+        )
+        return
+    recipe = chosen_recipe(target, toolchain)
+
+    def where(name: str) -> tuple[str, int, int, str]:
+        place = f"{path}.options.{name}" if name else f"{path}.options"
+        line, column = _position(manifest, place)
+        return manifest.file, line, column, place
+
+    yield from resolve_options(toolchain, target.options, where, recipe=recipe)[1]
+    for place, text, hint in limit_faults(manifest, target, toolchain, recipe):
+        yield _problem(manifest, place, text, hint)
+    yield from _head_problems(manifest, target, toolchain, recipe)
+    for option, text, hint in version_faults(target, toolchain, recipe, versions):
+        yield _problem(manifest, f"{path}.options.{option}" if option else path, text, hint)
+    yield from _data_problems(manifest, target, toolchain, recipe)
+
+
+def chosen_head(target: Target, recipe: Recipe) -> str:
+    """Return where the model ends that a target's recipe reads."""
+    return target.head or recipe.head
+
+
+def _head_problems(
+    manifest: Manifest, target: Target, toolchain: Toolchain, recipe: Recipe
+) -> Iterator[Problem]:
+    if target.head and target.head not in recipe.heads:
+        text = f"recipe {recipe.name!r} of {toolchain.name} does not take head {target.head!r}"
+        yield _problem(manifest, f"targets.{target.name}.head", text, f"it takes: {', '.join(recipe.heads)}")
+    if chosen_head(target, recipe) != "full" and manifest.model.export.dynamic:
+        text = f"a {chosen_head(target, recipe)} head needs a fixed image size"
+        yield _problem(manifest, f"targets.{target.name}", text, "set model.export.dynamic to false")
+
+
+def _data_problems(
+    manifest: Manifest, target: Target, toolchain: Toolchain, recipe: Recipe
+) -> Iterator[Problem]:
+    path = f"targets.{target.name}"
+    calibrates = bool(CALIBRATED_SOURCES & set(recipe.sources))
+    if calibrates and manifest.dataset is None:
+        yield _problem(
+            manifest,
+            path,
+            f"recipe {recipe.name!r} needs calibration images",
+            "add `dataset:` to the manifest",
+        )
+    if calibrates and manifest.dataset is not None and not manifest.dataset.calibration.images:
+        text = f"recipe {recipe.name!r} needs calibration images, and the dataset has no train split"
+        yield _problem(manifest, path, text, "say which images: dataset.calibration")
+    need = toolchain.calibration
+    if calibrates and need and manifest.dataset and manifest.dataset.calibration.images < need.minimum:
+        count = manifest.dataset.calibration.images
+        text = f"{toolchain.name} needs at least {need.minimum} calibration images, {count} are asked for"
+        hint = f"raise it to {need.minimum} or more, or add images to the split"
+        yield _problem(manifest, "dataset.calibration.images", text, hint)
+    given = manifest.model.weights
+    if "weights" in recipe.sources and given is not None and given.suffix != ".pt":
+        text = f"recipe {recipe.name!r} reads PyTorch weights, the model is given as {given.suffix}"
+        yield _problem(manifest, path, text, "give `model.weights` as a .pt file")
+    if {"qdq", "qdq_naive"} & {source for step in recipe.steps for _, source in step.inputs}:
+        yield from _type_problems(manifest, target, toolchain)
+    yield from _search_problems(manifest, target, toolchain, recipe)
+    yield from _gate_problems(manifest, target, recipe)
+
+
+def target_notes(
+    manifest: Manifest,
+    target: Target,
+    toolchain: Toolchain,
+    fitted: Export,
+    versions: Sequence[ToolVersion] = (),
+) -> tuple[Finding, ...]:
+    """Return what a person should know of a target before anything runs.
+
+    Args:
+        manifest: The manifest.
+        target: The target.
+        toolchain: Its toolchain.
+        fitted: Its export.
+        versions: The versions of tools that its commands are made for.
+    """
+    changed = fit_notes(target, toolchain, manifest.model.export, fitted)
+    assumed = version_notes(target, toolchain, versions)
+    return (*changed, *assumed, *calibration_notes(manifest, target, toolchain))
+
+
+def calibration_notes(manifest: Manifest, target: Target, toolchain: Toolchain) -> tuple[Finding, ...]:
+    """Return whether a target calibrates on more images than its toolchain makes use of."""
+    need, dataset = toolchain.calibration, manifest.dataset
+    calibrates = bool(CALIBRATED_SOURCES & set(chosen_recipe(target, toolchain).sources))
+    if not calibrates or dataset is None or need is None or need.useful_maximum is None:
+        return ()
+    count = dataset.calibration.images
+    if count <= need.useful_maximum:
+        return ()
+    message = f"{target.name} calibrates on {count} images; {toolchain.name} gains nothing beyond "
+    message += str(need.useful_maximum)
+    hint = "lower dataset.calibration.images: more only take longer"
+    return (Finding(id="calibration-many", level="note", message=message, hint=hint),)
+
+
+def _search_problems(
+    manifest: Manifest, target: Target, toolchain: Toolchain, recipe: Recipe
+) -> Iterator[Problem]:
+    """Yield why a search could not choose anything for a target."""
+    asked = target.quantize.mixed_precision
+    if asked is None:
+        return
+    place = f"targets.{target.name}.quantize.mixed_precision"
+    here = manifest.positions.get(place)
+    inherited = here is not None and here == manifest.positions.get("quantize.mixed_precision")
+    told = any(toolchain.steps[entry.step].graph_files for entry in recipe.steps)
+    used = {"qdq", "qdq_w8a16", *(["calibration"] if told else [])}
+    if not used & set(recipe.sources) and not inherited:
+        text = f"recipe {recipe.name!r} takes no choice of what stays float, so there is nothing to search"
+        yield _problem(manifest, place, text, "remove mixed_precision, or choose an int8 recipe")
+    task = manifest.model.task
+    if asked.metric and task not in METRICS[asked.metric].tasks:
+        text = f"{asked.metric} is no metric of the task {task}"
+        yield _problem(manifest, f"{place}.metric", text, "leave it out: then it is the task's own")
+
+
+def _type_problems(manifest: Manifest, target: Target, toolchain: Toolchain) -> Iterator[Problem]:
+    """Yield the types of a QDQ model that the toolchain's compiler does not read."""
+    settings = target.quantize
+    for name, types in (("activation", toolchain.qdq.activation), ("weight", toolchain.qdq.weight)):
+        given = getattr(settings, name)
+        if given and types and given not in types:
+            place = f"targets.{target.name}.quantize.{name}"
+            text = f"{toolchain.name} reads QDQ models with {name} {' or '.join(types)} only, not {given}"
+            place = place if place in manifest.positions else f"quantize.{name}"
+            yield _problem(manifest, place, text, f"set quantize.{name} to {types[0]} for this target")
+
+
+def _gate_problems(manifest: Manifest, target: Target, recipe: Recipe) -> Iterator[Problem]:
+    """Yield the gates that nothing in this plan can ever satisfy."""
+    for gate in target.gates:
+        source = METRICS[gate.metric.partition("/")[0]].source
+        if source == "artifact":
+            continue
+        measured = recipe.evaluate if source == "validate" else recipe.benchmark
+        if source == "validate" and manifest.dataset is None:
+            measured = None
+        evidence = measured.evidence if measured else "nowhere"
+        if measured is None or gate.evidence not in {"", evidence}:
+            place = f"targets.{target.name}.acceptance.{gate.metric}"
+            demand = f", the gate demands {gate.evidence}" if gate.evidence else ""
+            what = f"{gate.metric} of recipe {recipe.name!r}"
+            text = f"impossible gate: {what} is measured {_at(evidence)}{demand}"
+            yield _problem(manifest, place, text, f"set {gate.metric} to null for this target, or change it")
+
+
+def _at(evidence: str) -> str:
+    return evidence if evidence == "nowhere" else f"with evidence {evidence!r}"
+
+
+def _problem(manifest: Manifest, path: str, message: str, hint: str) -> Problem:
+    line, column = _position(manifest, path)
+    return Problem(file=manifest.file, line=line, column=column, path=path, message=message, hint=hint)
+
+
+def _position(manifest: Manifest, path: str) -> tuple[int, int]:
+    while path:
+        if path in manifest.positions:
+            return manifest.positions[path]
+        path = path.rpartition(".")[0]
+    return (0, 0)

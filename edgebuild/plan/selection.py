@@ -1,0 +1,137 @@
+"""Which actions the user means: targets, ``target/step``, steps, globs, ``--until STEP``. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING
+
+from edgebuild.errors import UsageError
+from edgebuild.plan.plan import STEP_ORDER
+from edgebuild.suggest import did_you_mean
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from edgebuild.action import Action
+    from edgebuild.plan.plan import Plan
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Selection:
+    """What to bring up to date.
+
+    Attributes:
+        actions: Ids of everything to do, in plan order, with all they need.
+        asked: Ids that the user named (all of them when nothing was named): ``--force`` means these.
+        targets: Names of the targets whose last action is among them.
+    """
+
+    actions: tuple[str, ...]
+    asked: frozenset[str]
+    targets: tuple[str, ...]
+
+
+def select(
+    plan: Plan, words: Sequence[str] = (), *, until: str = "", without: Iterable[str] = ()
+) -> Selection:
+    """Resolve what the user asked for.
+
+    Args:
+        plan: The plan.
+        words: Targets, ``target/step``, shared action ids, steps, globs, tags (``tag:NAME``).
+        until: Last step of the chain to do.
+        without: Names of targets to leave out.
+
+    Raises:
+        UsageError: A word matches nothing; the message suggests what exists.
+    """
+    left_out = set(without)
+    offered = [a for a in plan.actions if not a.targets or set(a.targets) - left_out]
+    asked = _asked(plan, offered, words)
+    if until:
+        within = _with_needs(plan, asked)
+        asked = _until(plan, [a for a in offered if a.id in within], until)
+    wanted = _with_needs(plan, asked)
+    targets = tuple(
+        t.name for t in plan.targets if t.name not in left_out and (t.package or t.verdict) in wanted
+    )
+    return Selection(
+        actions=tuple(a.id for a in plan.actions if a.id in wanted), asked=frozenset(asked), targets=targets
+    )
+
+
+def own_targets(plan: Plan, chosen: Selection) -> frozenset[str]:
+    """Return the targets of which something is chosen that is theirs alone: they need their tools."""
+    own = {name.partition("/")[0] for name in chosen.actions if "/" in name}
+    return frozenset(t.name for t in plan.targets if t.name in own)
+
+
+def names(plan: Plan) -> tuple[str, ...]:
+    """Return every word that selects something, for messages and completion."""
+    ids = [a.id for a in plan.actions]
+    steps = [a.step for a in plan.actions]
+    through = [f"{target}/{a.step}" for a in plan.actions for target in a.targets]
+    return tuple(dict.fromkeys([*(t.name for t in plan.targets), *ids, *steps, *through]))
+
+
+def _asked(plan: Plan, offered: Sequence[Action], words: Sequence[str]) -> set[str]:
+    if not words:
+        return {a.id for a in offered}
+    asked: set[str] = set()
+    for word in words:
+        found = _matching(plan, offered, word)
+        if not found:
+            targets = ", ".join(t.name for t in plan.targets)
+            near = did_you_mean(word, names(plan), otherwise=f"targets: {targets}")
+            raise UsageError(
+                f"nothing in the plan is called {word!r}", hint=f"{near}; `edgebuild plan` lists every action"
+            )
+        asked |= found
+    return asked
+
+
+def _matching(plan: Plan, offered: Sequence[Action], word: str) -> set[str]:
+    by_id = {a.id for a in offered}
+    if "/" in word and word in by_id:
+        return {word}  # not also a shared step that happens to be for this target
+    found: set[str] = set()
+    for target in plan.targets:
+        tags = next(t.tags for t in plan.manifest.targets if t.name == target.name)
+        if fnmatchcase(target.name, word) or (word.startswith("tag:") and word[4:] in tags):
+            found |= set(target.actions) & by_id
+    for action in offered:
+        spellings = [action.id, action.step, *(f"{name}/{action.step}" for name in action.targets)]
+        if any(fnmatchcase(spelling, word) for spelling in spellings):
+            found.add(action.id)
+    return found
+
+
+def _until(plan: Plan, offered: Sequence[Action], until: str) -> set[str]:
+    """Return what of the offered actions is not behind the step where the user wants to stop."""
+    early = {a.id for a in offered if _rank(a.step) <= _rank(until)}
+    if until in STEP_ORDER:
+        return early
+    last = {a.id for a in offered if a.step == until}
+    if not last:
+        known = tuple(dict.fromkeys(a.step for a in plan.actions))
+        hint = did_you_mean(until, known, otherwise=f"steps: {', '.join(known)}")
+        raise UsageError(f"there is no step {until!r}", hint=hint)
+    # A vendor's steps share one place in the chain: what reads the chosen one comes after it.
+    return {name for name in early if name in last or not _with_needs(plan, [name]) & last}
+
+
+def _rank(step: str) -> int:
+    return STEP_ORDER.index(step if step in STEP_ORDER else "compile")
+
+
+def _with_needs(plan: Plan, roots: Iterable[str]) -> set[str]:
+    needs = {a.id: a.needs for a in plan.actions}
+    wanted: set[str] = set()
+    todo = list(roots)
+    while todo:
+        action_id = todo.pop()
+        if action_id not in wanted:
+            wanted.add(action_id)
+            todo += needs[action_id]
+    return wanted

@@ -1,0 +1,1 @@
+"""Other processes: start, watch, log and end them."""

@@ -1,0 +1,1 @@
+"""Caches elsewhere, asked and fed beside the one that is here."""

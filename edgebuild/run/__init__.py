@@ -1,0 +1,1 @@
+"""A run: what it needs, in which order, and what it comes to."""

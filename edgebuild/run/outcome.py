@@ -1,0 +1,290 @@
+"""From action results to what people get: files in the workspace, and one result per target."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from edgebuild.action import Outcome
+from edgebuild.gates import Gate, Metric, Verdict
+from edgebuild.plan.commands import pasted
+from edgebuild.plan.finding_levels import levelled, worst_levels
+from edgebuild.plan.own_step import Ref
+from edgebuild.results import ActionView, RunResult, Status, TargetResult
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping
+    from pathlib import Path
+
+    from edgebuild.action import Action, ActionResult, Artifact
+    from edgebuild.memo import Memo
+    from edgebuild.perform.context import Context
+    from edgebuild.plan.plan import Plan, TargetPlan
+
+SEVERITY = (1, 8, 7, 3, 6, 5, 4)
+"""Exit codes from the worst to the mildest: the worst one of all targets is the run's."""
+
+
+def materialise(
+    plan: Plan, results: Mapping[str, ActionResult], context: Context, targets: tuple[str, ...]
+) -> dict[str, dict[str, Path]]:
+    """Put artifacts and packages where users look for them; files that are right already are left alone.
+
+    Returns:
+        Per target, the paths of its ``artifact``, ``package`` and ``measurements``, absolute.
+
+    Raises:
+        LostError: Something that is needed is not to be had from the store.
+    """
+    placed: dict[str, dict[str, Path]] = {}
+    _require_documents(plan, results, context)
+    for target in plan.targets:
+        if target.name not in targets:
+            continue
+        wanted = {
+            "artifact": (target.artifact, plan.manifest.folder / "build" / plan.manifest.name / target.name)
+        }
+        dist = plan.manifest.folder / "dist" / plan.manifest.name
+        for output in plan.action(target.package).outputs if target.package else ():
+            wanted[output.role] = (_ref(target.package, output.role, output.path), dist)
+        found = {}
+        for role, (ref, folder) in wanted.items():
+            result = results.get(ref.action)
+            if result is not None and result.artifacts:
+                place = folder / ref.name
+                _place(result.artifact(ref.output), place, context)
+                found[role] = place
+        placed[target.name] = found
+    return placed
+
+
+def run_result(  # noqa: PLR0913 - a run has this many sides
+    plan: Plan,
+    results: Mapping[str, ActionResult],
+    context: Context,
+    *,
+    targets: tuple[str, ...],
+    skipped: Mapping[str, str],
+    placed: Mapping[str, Mapping[str, Path]],
+    started: str,
+    seconds: float,
+) -> RunResult:
+    """Return the whole run as one value.
+
+    Args:
+        plan: The plan.
+        results: Result per selected action.
+        context: What the run shared.
+        targets: Targets whose last action was selected.
+        skipped: Target -> why it was left out.
+        placed: Paths from :func:`materialise`.
+        started: When, ISO 8601.
+        seconds: How long.
+    """
+    found = [
+        *(_target(plan, plan.target(name), results, context, placed.get(name, {})) for name in targets),
+        *(_skipped(plan, name, why) for name, why in skipped.items()),
+    ]
+    order = {target.name: index for index, target in enumerate(plan.targets)}
+    found.sort(key=lambda target: order[target.name])
+    manifest = plan.manifest
+    return RunResult(
+        name=manifest.name,
+        manifest=manifest.file,
+        version=manifest.package.version,
+        started=started,
+        seconds=seconds,
+        exit_code=_exit_code(results, found),
+        actions=tuple(
+            ActionView(
+                id=action.id,
+                title=action.step,
+                targets=action.targets,
+                needs=action.needs,
+                command=pasted(plan, action),
+                result=_levelled(plan, action, results.get(action.id)),
+            )
+            for action in plan.actions
+        ),
+        targets=tuple(found),
+        baseline=_baseline(plan, results, context),
+        baseline_detections=_blob(results, plan.baseline_detections, "detections", context),
+        protocol=_protocol(plan),
+    )
+
+
+def _levelled(plan: Plan, action: Action, result: ActionResult | None) -> ActionResult | None:
+    """Return a result with its findings as the action's targets take them."""
+    if result is None or not result.findings:
+        return result
+    levels = worst_levels(_levels(plan, name) for name in action.targets)
+    return replace(result, findings=levelled(result.findings, levels))
+
+
+def _levels(plan: Plan, target: str) -> dict[str, str]:
+    return next((dict(one.findings) for one in plan.manifest.targets if one.name == target), {})
+
+
+def current(artifact: Artifact, place: Path, memo: Memo) -> bool:
+    """Return whether a file or tree in the workspace is, byte for byte, what it should be."""
+    if not artifact.tree:
+        return place.is_file() and not place.is_symlink() and memo.digest(str(place)) == artifact.digest
+    here = (
+        {p.relative_to(place).as_posix() for p in place.rglob("*") if p.is_file()}
+        if place.is_dir()
+        else set()
+    )
+    if here != {name for name, _, _ in artifact.entries}:
+        return False
+    return all(memo.digest(str(place / name)) == digest for name, digest, _ in artifact.entries)
+
+
+def forget_lost(results: Mapping[str, ActionResult], context: Context) -> bool:
+    """Forget the results whose bytes turned out to be gone; return whether there were any."""
+    lost, context.cache.store.lost = context.cache.store.lost, set()
+    for result in results.values():
+        digests = {d for a in result.artifacts for d in [a.digest, *(row[1] for row in a.entries)]}
+        if result.key is not None and digests & lost:
+            context.cache.forget(result.key)
+    return bool(lost)
+
+
+def _require_documents(plan: Plan, results: Mapping[str, ActionResult], context: Context) -> None:
+    """Make sure that everything the report reads is here; a remote cache may still have it only."""
+    wanted = [(plan.baseline, "metrics"), (plan.baseline_detections, "detections")]
+    for target in plan.targets:
+        wanted += [
+            (target.verdict, "verdict"),
+            (target.detections, "detections"),
+            (target.benchmark, "benchmark"),
+            (target.search, "search"),
+            (target.compare, "comparison"),
+        ]
+    for action, role in wanted:
+        result = results.get(action)
+        if result is not None and result.artifacts:
+            context.cache.store.require(result.artifact(role))
+
+
+def _place(artifact: Artifact, place: Path, context: Context) -> None:
+    if not current(artifact, place, context.memo):
+        context.cache.store.materialise(artifact, place)
+
+
+def _ref(action: str, output: str, path: str) -> Ref:
+    return Ref(action=action, output=output, name=path.rpartition("/")[2])
+
+
+def _target(
+    plan: Plan,
+    target: TargetPlan,
+    results: Mapping[str, ActionResult],
+    context: Context,
+    placed: Mapping[str, Path],
+) -> TargetResult:
+    document = _document(results, target.verdict, "verdict", context)
+    broken = next((results[name] for name in target.actions if not _done(results.get(name))), None)
+    status: Status = "failed" if broken else ("passed" if document.get("status") == "passed" else "rejected")
+    workspace = plan.manifest.folder
+    said = [f for name in target.actions if name in results for f in results[name].findings]
+    findings = [*target.notes, *said]
+    return TargetResult(
+        name=target.name,
+        toolchain=target.toolchain.name,
+        recipe=target.recipe.name,
+        ship=bool(target.package),
+        status=status,
+        metrics=tuple(_metric(row) for row in document.get("metrics", ())),
+        verdicts=tuple(_verdict(row) for row in document.get("verdicts", ())),
+        findings=levelled(dict.fromkeys(findings), _levels(plan, target.name)),
+        message=broken.message if broken else "",
+        package=_relative(placed.get("package"), workspace),
+        artifact=_relative(placed.get("artifact"), workspace),
+        detections=_blob(results, target.detections, "detections", context),
+        benchmark=_blob(results, target.benchmark, "benchmark", context),
+        search=_blob(results, target.search, "search", context),
+        comparison=_blob(results, target.compare, "comparison", context),
+        actions=target.actions,
+    )
+
+
+def _skipped(plan: Plan, name: str, why: str) -> TargetResult:
+    target = plan.target(name)
+    return TargetResult(
+        name=name,
+        toolchain=target.toolchain.name,
+        recipe=target.recipe.name,
+        ship=bool(target.package),
+        status="skipped",
+        message=why,
+        actions=target.actions,
+    )
+
+
+def _exit_code(results: Mapping[str, ActionResult], targets: list[TargetResult]) -> int:
+    codes = {result.exit_code for result in results.values() if result.exit_code}
+    # A target that is only compared with may miss what it likes: nothing of it ships.
+    if any(target.status == "rejected" and target.ship for target in targets):
+        codes.add(4)
+    return worst(codes)
+
+
+def worst(codes: Collection[int]) -> int:
+    """Return the worst of several exit codes, 0 when all is well."""
+    return next((code for code in SEVERITY if code in codes), 0)
+
+
+def _done(result: ActionResult | None) -> bool:
+    return result is not None and result.outcome in {Outcome.RAN, Outcome.CACHED, Outcome.CURRENT}
+
+
+def _baseline(plan: Plan, results: Mapping[str, ActionResult], context: Context) -> tuple[Metric, ...]:
+    document = _document(results, plan.baseline, "metrics", context)
+    evidence = document.get("evidence", "host")
+    return tuple(_metric({"evidence": evidence, **row}) for row in document.get("metrics", ()))
+
+
+def _protocol(plan: Plan) -> dict[str, Any]:
+    dataset = plan.manifest.dataset
+    if dataset is None:
+        return {}
+    used = dataset.validation
+    return {
+        "split": used.split,
+        "images": len(dataset.splits[used.split].images),
+        "imgsz": list(plan.manifest.model.imgsz),
+        "confidence": used.confidence,
+        "iou": used.iou,
+        "max_detections": used.max_detections,
+    }
+
+
+def _document(
+    results: Mapping[str, ActionResult], action: str, role: str, context: Context
+) -> dict[str, Any]:
+    blob = _blob(results, action, role, context)
+    found = json.loads(blob.read_text(encoding="utf-8")) if blob else {}
+    return found if isinstance(found, dict) else {}
+
+
+def _blob(results: Mapping[str, ActionResult], action: str, role: str, context: Context) -> Path | None:
+    result = results.get(action)
+    if result is None or not result.artifacts:
+        return None
+    return context.cache.store.blob(result.artifact(role).digest)
+
+
+def _metric(row: Mapping[str, Any]) -> Metric:
+    return Metric(name=row["name"], value=row["value"], unit=row.get("unit", ""), evidence=row["evidence"])
+
+
+def _verdict(row: Mapping[str, Any]) -> Verdict:
+    gate = Gate(metric=row["metric"], kind=row["kind"], limit=row["limit"], evidence=row["evidence"] or "")
+    return Verdict(
+        gate=gate, status=row["status"], value=row["value"], baseline=row["baseline"], text=row["text"]
+    )
+
+
+def _relative(path: Path | None, workspace: Path) -> str:
+    return path.relative_to(workspace).as_posix() if path else ""

@@ -1,0 +1,300 @@
+"""Everything a verb needs about one manifest: the plan, what is installed, and the shared context."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from edgebuild.cache.journal import Journal
+from edgebuild.cache.leases import LeasedCache
+from edgebuild.environment.probe import Probed, identity
+from edgebuild.environment.surroundings import probe_in, surroundings
+from edgebuild.errors import ManifestError, Problem, ToolchainMissingError, UsageError
+from edgebuild.identity import YOLO_EXTRA, own_identities
+from edgebuild.machine import this_family, this_processor
+from edgebuild.manifest.load import load_manifest
+from edgebuild.memo import Memo
+from edgebuild.perform.context import Context
+from edgebuild.plan.plan import make_plan
+from edgebuild.toolchain.environment import ENVIRONMENT_TOOL
+from edgebuild.toolchain.load import Toolchain, load_toolchain
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+
+    from edgebuild.cache.store import Store
+    from edgebuild.environment.surroundings import Surroundings
+    from edgebuild.manifest.values import Manifest
+    from edgebuild.perform.context import Listener
+    from edgebuild.plan.plan import Plan, TargetPlan
+    from edgebuild.remote.tier import RemoteTier
+
+PACKAGE = Path(__file__).resolve().parents[1]
+
+IGNORE_ITSELF = "# Made by edgebuild: state and logs of this workspace. Safe to delete.\n*\n"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Installed:
+    """What is here of everything the plan's actions use.
+
+    Attributes:
+        probed: Vendors' tools, by ``toolchain/tool``.
+        identities: Identity per tool name of the plan; empty for what is missing.
+        distributions: Python distributions that edgebuild's own steps need and that are missing.
+        surroundings: Where the processes of toolchains with an environment of their own run.
+    """
+
+    probed: Mapping[str, Probed]
+    identities: Mapping[str, str]
+    distributions: tuple[str, ...]
+    surroundings: Mapping[str, Surroundings] = field(default_factory=dict)
+
+    def problems(self, target: TargetPlan) -> tuple[Probed, ...]:
+        """Return the tools of a target that cannot be used; without its environment, that alone."""
+        place = self.surroundings.get(target.toolchain.name)
+        if place is not None and place.problem:
+            return (place.probed,)
+        return tuple(self.probed[name] for name in needed_tools(target) if not self.probed[name].usable)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Session:
+    """One manifest, planned, with what is installed here."""
+
+    manifest: Manifest
+    plan: Plan
+    installed: Installed
+
+    @property
+    def folder(self) -> Path:
+        """The workspace's own state: ``.edgebuild/<name>``."""
+        return self.manifest.folder / ".edgebuild" / self.manifest.name
+
+    def context(
+        self,
+        listener: Listener,
+        *,
+        force: frozenset[str] = frozenset(),
+        remote: Callable[[Store], RemoteTier | None] | None = None,
+    ) -> Context:
+        """Return what every action of a run shares.
+
+        Args:
+            listener: Whoever shows progress.
+            force: Ids of actions to run although a result is there.
+            remote: Opens the remote cache; left out: the one that the environment names, if any.
+        """
+        prepare_workspace(self.manifest.folder)
+        self.folder.mkdir(parents=True, exist_ok=True)
+        cache = LeasedCache(cache_root(os.environ), self.folder / "journal.jsonl")
+        tier = remote(cache.store) if remote else _named_remote(cache.store)
+        if tier is not None:
+            cache.connect(tier)
+        return Context(
+            cache=cache,
+            memo=Memo(self.manifest.folder / ".edgebuild" / "files.memo"),
+            journal=Journal(self.folder / "journal.jsonl"),
+            identities=self.installed.identities,
+            environ=dict(os.environ),
+            surroundings=self.installed.surroundings,
+            machine=this_processor(),
+            folder=self.folder,
+            workspace=self.manifest.folder,
+            listener=listener,
+            force=force,
+        )
+
+    def unavailable(self, among: Iterable[str] | None = None, *, skip_all: bool = False) -> dict[str, str]:
+        """Return targets that cannot be built here and may be left out -> why.
+
+        Args:
+            among: Names of the targets that matter; all when left out.
+            skip_all: The user said ``--skip-unavailable``; else only ``optional`` targets may be left out.
+
+        Raises:
+            ToolchainMissingError: A target that may not be left out lacks a tool; names all of them.
+        """
+        missing: list[str] = []
+        left_out: dict[str, str] = {}
+        optional = {target.name for target in self.manifest.targets if target.optional}
+        names = None if among is None else set(among)
+        for target in self.plan.targets:
+            if names is not None and target.name not in names:
+                continue
+            problems = self.installed.problems(target)
+            if problems and (skip_all or target.name in optional):
+                left_out[target.name] = "; ".join(probed.problem for probed in problems)
+            elif problems:
+                missing += [_missing_text(target.name, probed) for probed in problems]
+        if missing:
+            hint = "`--skip-unavailable` builds the other targets and reports these as skipped"
+            raise ToolchainMissingError("\n".join(missing), hint=hint)
+        return left_out
+
+    def require_distributions(self) -> None:
+        """Check that edgebuild's own steps have the packages they need.
+
+        Raises:
+            ToolchainMissingError: Some are missing.
+        """
+        if self.installed.distributions:
+            names = ", ".join(name.partition("|")[0] for name in self.installed.distributions)
+            raise ToolchainMissingError(
+                f"edgebuild's own steps need packages that are not installed: {names}",
+                hint=f"install them with: {YOLO_EXTRA}",
+            )
+
+
+class Silence:
+    """A listener that shows nothing."""
+
+    def started(self, action: object) -> None:
+        """Say nothing."""
+
+    def progressed(self, action: object, text: str) -> None:
+        """Say nothing."""
+
+    def finished(self, result: object) -> None:
+        """Say nothing."""
+
+
+def open_session(path: str, *, overrides: Sequence[str] = (), templates: Sequence[str] = ()) -> Session:
+    """Load a manifest, plan it, and look at what is installed.
+
+    Args:
+        path: The manifest.
+        overrides: ``--set`` values.
+        templates: Further folders of toolchains, searched first.
+
+    Raises:
+        ManifestError: The manifest does not hold; all problems.
+    """
+    manifest = load_manifest(path, overrides=overrides)
+    toolchains = load_toolchains(manifest, search_path(manifest.folder, templates))
+    plan = make_plan(manifest, toolchains, cpu=this_family(), versions=found_versions(toolchains))
+    return Session(manifest=manifest, plan=plan, installed=look(plan))
+
+
+def search_path(workspace: Path, templates: Sequence[str] = ()) -> tuple[Path, ...]:
+    """Return where toolchains are looked for: ``--templates``, the project's own, the bundled ones.
+
+    Raises:
+        UsageError: A folder given on the command line does not exist.
+    """
+    for name in templates:
+        if not Path(name).is_dir():
+            raise UsageError(f"--templates {name}: there is no such folder")
+    given = [Path(name).absolute() for name in templates]
+    return tuple(p for p in [*given, workspace / "templates", *bundled("templates")] if p.is_dir())
+
+
+def bundled(name: str) -> tuple[Path, ...]:
+    """Return where data files of edgebuild's own lie: in the wheel, or in the checkout."""
+    return tuple(p for p in (PACKAGE / "_bundled" / name, PACKAGE.parent / name) if p.is_dir())[:1]
+
+
+def load_toolchains(manifest: Manifest, search: Sequence[Path]) -> dict[str, Toolchain]:
+    """Load every toolchain a manifest names.
+
+    Raises:
+        ManifestError: One does not exist or is wrong, with the manifest's line.
+    """
+    found: dict[str, Toolchain] = {}
+    problems: list[Problem] = []
+    for target in manifest.targets:
+        if target.toolchain in found:
+            continue
+        try:
+            found[target.toolchain] = load_toolchain(target.toolchain, search)
+        except UsageError as error:
+            path = f"targets.{target.name}.toolchain"
+            line, column = manifest.positions.get(path, (0, 0))
+            problems.append(
+                Problem(
+                    file=manifest.file,
+                    line=line,
+                    column=column,
+                    path=path,
+                    message=error.message,
+                    hint=error.hint,
+                )
+            )
+    if problems:
+        raise ManifestError(problems)
+    return found
+
+
+def found_versions(toolchains: Mapping[str, Toolchain]) -> dict[str, str]:
+    """Return ``toolchain/tool`` -> version here, of the tools whose version chooses arguments."""
+    chosen = [(one, [tool for tool in one.tools.values() if tool.known]) for one in toolchains.values()]
+    places = {
+        one.name: surroundings(one, os.environ, cache_root(os.environ)) for one, tools in chosen if tools
+    }
+    probed = [probe_in(places[one.name], one, tool, os.environ) for one, tools in chosen for tool in tools]
+    return {found.name: found.version for found in probed if found.found and found.version}
+
+
+def look(plan: Plan) -> Installed:
+    """Look at what is installed of everything a plan uses; starts only version commands."""
+    probed: dict[str, Probed] = {}
+    places: dict[str, Surroundings] = {}
+    for target in plan.targets:
+        toolchain = target.toolchain
+        place = places.get(toolchain.name) or surroundings(toolchain, os.environ, cache_root(os.environ))
+        if place is not None:
+            places[toolchain.name] = place
+            probed[place.probed.name] = place.probed
+        for name in needed_tools(target):
+            if name not in probed and not (place and place.problem):
+                probed[name] = probe_in(place, toolchain, toolchain.tools[name.partition("/")[2]], os.environ)
+    names = dict.fromkeys(tool for action in plan.actions for tool in action.tools)
+    own, missing = own_identities(names)
+    vendors = {name: identity(found) if found.found else "" for name, found in probed.items()}
+    vendors |= {f"{ENVIRONMENT_TOOL}{name}": place.identity for name, place in places.items()}
+    return Installed(
+        probed=probed,
+        identities={name: own.get(name, vendors.get(name, "")) for name in names},
+        distributions=missing,
+        surroundings=places,
+    )
+
+
+def needed_tools(target: TargetPlan) -> tuple[str, ...]:
+    """Return ``toolchain/tool`` for every tool that a target's recipe uses."""
+    toolchain = target.toolchain
+    named = [name for entry in target.recipe.steps for name in toolchain.steps[entry.step].tools]
+    return tuple(f"{toolchain.name}/{name}" for name in dict.fromkeys(named or toolchain.tools))
+
+
+def cache_root(environ: Mapping[str, str]) -> Path:
+    """Return the content store: ``$EDGEBUILD_CACHE``, else the user's cache directory."""
+    if environ.get("EDGEBUILD_CACHE"):
+        return Path(environ["EDGEBUILD_CACHE"]).expanduser().absolute()
+    base = environ.get("XDG_CACHE_HOME")
+    return (Path(base) if base else Path.home() / ".cache") / "edgebuild"
+
+
+def prepare_workspace(folder: Path) -> None:
+    """Make the workspace's state directory, which git ignores by itself."""
+    state = folder / ".edgebuild"
+    state.mkdir(parents=True, exist_ok=True)
+    ignore = state / ".gitignore"
+    if not ignore.exists():
+        ignore.write_text(IGNORE_ITSELF, encoding="utf-8")
+
+
+def _named_remote(store: Store) -> RemoteTier | None:
+    """Open the remote cache that the environment names, only to read: a look must not change anything."""
+    if not os.environ.get("EDGEBUILD_REMOTE"):
+        return None
+    from edgebuild.remote.tier import open_tier  # noqa: PLC0415 - most runs have no remote cache
+
+    return open_tier(store, os.environ, mode="read")
+
+
+def _missing_text(target: str, probed: Probed) -> str:
+    tried: Iterable[str] = (f"    {line}" for line in probed.how)
+    return "\n".join([f"{target}: {probed.problem} ({probed.name})", *tried, f"    get it: {probed.get}"])

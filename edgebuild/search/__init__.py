@@ -1,0 +1,1 @@
+"""The search for mixed precision: which variants to measure, and which to choose."""

@@ -1,0 +1,1 @@
+"""What a toolchain's folder says, as checked values."""

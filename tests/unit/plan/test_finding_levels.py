@@ -1,0 +1,102 @@
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import pytest
+
+from edgebuild.action import ActionResult, Finding, FindingsInput, Outcome
+from edgebuild.errors import ManifestError
+from edgebuild.perform.place import findings_text
+from edgebuild.plan.finding_levels import OWN, known_findings, levelled, worst_levels
+from edgebuild.steps import verdict
+from tests.unit.plans import REPOSITORY, ascend, plan, target, toolchain
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+WARNED = Finding(id="cpu-fallback", level="warning", message="X falls back to CPU")
+NOTED = Finding(id="step-warning", level="note", message="warning: y")
+
+
+def test_levels_replace_and_ignored_ones_are_gone() -> None:
+    levels = {"cpu-fallback": "error", "step-warning": "ignore"}
+    assert levelled([WARNED, NOTED], levels) == (replace(WARNED, level="error"),)
+    assert levelled([WARNED, NOTED], {}) == (WARNED, NOTED)
+
+
+@pytest.mark.parametrize(
+    ("several", "level"),
+    [
+        ([{"a": "ignore"}, {"a": "ignore"}], {"a": "ignore"}),
+        ([{"a": "ignore"}, {"a": "note"}], {"a": "note"}),
+        ([{"a": "ignore"}, {}], {}),
+        ([{"a": "error"}, {}], {"a": "error"}),
+        ([{"a": "note"}, {"a": "warning"}], {"a": "warning"}),
+        ([], {}),
+    ],
+)
+def test_what_targets_share_has_the_worst_level(several: list[dict[str, str]], level: dict[str, str]) -> None:
+    assert worst_levels(several) == level
+
+
+def test_every_finding_of_our_own_steps_is_known() -> None:
+    code = "".join(path.read_text() for path in (REPOSITORY / "edgebuild" / "steps").glob("*.py"))
+    said = set(re.findall(r'report_finding\(\s*"([a-z-]+)"', code))
+    said |= set(re.findall(r'^\s*"(calibration-[a-z-]+)",', code, re.MULTILINE))
+    said |= set(re.findall(r'yield "(calibration-[a-z-]+)"', code))
+    assert said - {"calibration-format"} <= set(OWN)
+
+
+def test_an_id_that_nothing_can_say_is_refused_with_a_near_one() -> None:
+    one = ascend(findings=(("atc-internl", "error"),))
+    with pytest.raises(ManifestError) as caught:
+        plan(one)
+    (problem,) = caught.value.problems
+    assert problem.message == "there is no finding 'atc-internl'"
+    assert problem.hint == "did you mean 'atc-internal'?"
+    assert problem.path == "targets.ascend.findings.atc-internl"
+
+
+def test_an_id_of_another_targets_toolchain_is_fine() -> None:
+    levels = (("atc-internal", "error"),)
+    made = plan(ascend(findings=levels), target("pi", findings=levels))
+    assert made.target("pi").verdict == "pi/verdict"
+    assert "atc-internal" in known_findings([toolchain("ascend")])
+
+
+def test_only_an_error_makes_the_verdict_listen() -> None:
+    def hears(**levels: str) -> FindingsInput | None:
+        found = tuple((name.replace("_", "-"), level) for name, level in levels.items())
+        action = plan(target("pi", recipe="int8", findings=found)).action("pi/verdict")
+        return next((i for i in action.inputs if isinstance(i, FindingsInput)), None)
+
+    assert hears() is None
+    assert hears(step_warning="warning", calibration_few="ignore") is None
+    heard = hears(step_warning="warning", calibration_few="error")
+    assert heard is not None
+    assert heard.ids == ("calibration-few",)
+    assert {"calibrate", "export", "quantize", "pi/validate"} <= set(heard.actions)
+
+
+def test_other_findings_do_not_change_what_a_verdict_reads() -> None:
+    heard = FindingsInput(role="findings", name="f.json", actions=("a",), ids=("cpu-fallback",))
+    result = ActionResult(id="a", outcome=Outcome.RAN, findings=(WARNED,))
+    text = findings_text(heard, {"a": result})
+    assert json.loads(text) == [{"action": "a", "id": "cpu-fallback", "message": "X falls back to CPU"}]
+    assert findings_text(heard, {"a": replace(result, findings=(WARNED, NOTED))}) == text
+
+
+def test_a_finding_that_is_not_allowed_rejects(tmp_path: Path) -> None:
+    (tmp_path / "gates.json").write_text("[]")
+    (tmp_path / "m.bin").write_bytes(b"model")
+    findings = [{"action": "npu/compile", "id": "cpu-fallback", "message": "X falls back to CPU"}]
+    (tmp_path / "f.json").write_text(json.dumps(findings))
+    words = ["--gates", "gates.json", "--artifact", "m.bin", "--output", "v.json", "--findings", "f.json"]
+    verdict.main([str(tmp_path / word) if "." in word else word for word in words])
+    document = json.loads((tmp_path / "v.json").read_text())
+    assert document["status"] == "rejected"
+    (row,) = document["verdicts"]
+    assert (row["metric"], row["text"]) == ("findings/cpu-fallback", "npu/compile: X falls back to CPU")
