@@ -57,7 +57,7 @@ def render_html(run: RunResult) -> str:
 
 
 def _asset(name: str) -> str:
-    return (files("edgebuild") / "assets" / name).read_text(encoding="utf-8")
+    return (files("edgebuild.report") / "assets" / name).read_text(encoding="utf-8")
 
 
 def _policy(script: str) -> str:
