@@ -40,6 +40,12 @@ def test_another_shape_and_a_missing_output_have_no_figures() -> None:
     ]
 
 
+def test_of_a_cut_head_the_decoded_outputs_are_compared() -> None:
+    cut = arrays(output_0=[[1, 2, 3]], output_1=[[4, 5, 6]], decoded_0=[[1, 2]])
+    (row,) = compare(arrays(output_0=[[1, 2]]), cut)
+    assert (row["shape"], row["cosine"]) == ([1, 2], 1.0)
+
+
 def test_values_that_are_no_numbers_do_not_agree() -> None:
     (row,) = compare(arrays(output_0=[1, 2]), arrays(output_0=[float("nan"), 2]))
     assert row["cosine"] == 0.0
