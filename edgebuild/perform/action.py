@@ -29,6 +29,9 @@ if TYPE_CHECKING:
 LAID_OUT = frozenset({"in", "aux", "out", "tmp"})
 """What of a resumable action's directory is made anew for every attempt."""
 
+LAST_WORDS = 15
+"""How many lines of a log end the message of a step that exited with 0 and did not do its work."""
+
 TOOLS_FILE = "tools.json"
 """Rendered file (below ``aux/``) that perform fills with the identities of the action's tools."""
 
@@ -191,14 +194,16 @@ def _record(action: Action, prepared: Prepared, done: Attempted, scratch: Path, 
         StoreError: The store cannot take it.
     """
     text = read_log(log_path(action, context), done.said)
-    check_log(action, text)
+    with _last_words(text):
+        check_log(action, text)
     changed = changed_input(action, prepared.inputs, context.memo)
     if changed:
         raise StepError(
             f"{action.id}: {changed} changed while the step read it; its result was discarded",
             hint="run again when nothing writes to that file",
         )
-    artifacts = collect_outputs(action, scratch, context.cache.store)
+    with _last_words(text):
+        artifacts = collect_outputs(action, scratch, context.cache.store)
     said = (*find(action.findings, text), *(said_findings(text) if is_own(action) else ()))
     record = Record(
         key=prepared.key,
@@ -211,6 +216,16 @@ def _record(action: Action, prepared: Prepared, done: Attempted, scratch: Path, 
     )
     context.cache.record(record, action.id, repeatable=not action.machine)
     return record
+
+
+@contextlib.contextmanager
+def _last_words(text: str) -> Iterator[None]:
+    """Have an error end with what the process said last: it exited with 0, so nothing else says why."""
+    try:
+        yield
+    except StepError as error:
+        error.hint = "\n".join(filter(None, [error.hint, *text.splitlines()[-LAST_WORDS:]]))
+        raise
 
 
 def _other_bytes(

@@ -48,13 +48,20 @@ def check_log(action: Action, text: str) -> None:
     Raises:
         StepError: The log contradicts success; the exit code alone is not proof.
     """
-    for pattern in action.success.log_has:
-        if not re.search(pattern, text, re.MULTILINE):
-            raise StepError(f"{action.id}: exited 0, but its log has no line matching {pattern!r}")
+    # What went wrong says more than what is missing because of it.
     for pattern in action.success.log_lacks:
         match = re.search(pattern, text, re.MULTILINE)
         if match:
-            raise StepError(f"{action.id}: exited 0, but its log says {match.group(0)!r}")
+            raise StepError(f"{action.id}: exited 0, but its log says {_whole_line(match)!r}")
+    for pattern in action.success.log_has:
+        if not re.search(pattern, text, re.MULTILINE):
+            raise StepError(f"{action.id}: exited 0, but its log has no line matching {pattern!r}")
+
+
+def _whole_line(match: re.Match[str]) -> str:
+    """Return the line that a match begins in, or the match where that is empty."""
+    start = match.string.rfind("\n", 0, match.start()) + 1
+    return match.string[start:].partition("\n")[0].strip()[:400] or match.group(0)
 
 
 def find(rules: Sequence[LogRule], text: str) -> tuple[Finding, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any
 
 from edgebuild.report.findings import findings
@@ -24,7 +25,7 @@ STYLES = {
 }
 
 
-def terminal_table(run: RunResult, console: Console) -> None:
+def terminal_table(run: RunResult, console: Console, folder: str = "") -> None:
     """Print one row per target: status, gates, main metrics with their evidence; findings; packages.
 
     Rich leaves colours out where the output is no terminal or ``NO_COLOR`` is set; symbols and words stay.
@@ -32,6 +33,7 @@ def terminal_table(run: RunResult, console: Console) -> None:
     Args:
         run: The run.
         console: Where to print.
+        folder: The manifest's, seen from where the user stands: packages are below it.
     """
     from rich.table import Table  # noqa: PLC0415 - only a terminal needs it
 
@@ -54,7 +56,8 @@ def terminal_table(run: RunResult, console: Console) -> None:
     for target in run.targets:
         if target.package:
             # Not wrapped, so that it can be copied and clicked on.
-            console.print(_text(f"{SYMBOLS[target.status]} {target.package}"), soft_wrap=True)
+            place = os.path.normpath(os.path.join(folder, target.package))  # noqa: PTH118 - text, not a file
+            console.print(_text(f"{SYMBOLS[target.status]} {place}"), soft_wrap=True)
 
 
 def _text(text: str, style: str = "") -> Any:
@@ -71,7 +74,8 @@ def _state(status: str) -> Any:
 def _gates(target: TargetResult) -> Any:
     """Return every gate that does not hold, and how many do."""
     held = sum(verdict.passed for verdict in target.verdicts)
-    none = target.message or ("none" if target.status == "passed" else "not judged")
+    # Of a failure the first line: the rest, such as the end of a log, is printed once, as an error.
+    none = target.message.partition("\n")[0] or ("none" if target.status == "passed" else "not judged")
     lines = _text(f"{held} of {len(target.verdicts)} hold" if target.verdicts else none)
     for verdict in target.verdicts:
         if not verdict.passed:

@@ -110,7 +110,8 @@ def _print_one(one: Ended, *, explain: bool) -> None:
 
         from edgebuild.report.terminal import terminal_table  # noqa: PLC0415
 
-        terminal_table(result, Console(width=None if sys.stdout.isatty() else LOG_COLUMNS))
+        console = Console(width=None if sys.stdout.isatty() else LOG_COLUMNS)
+        terminal_table(result, console, os.path.relpath(one.session.manifest.folder))
     print("\n".join(_closing_lines(one)))
 
 

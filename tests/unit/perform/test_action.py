@@ -199,8 +199,9 @@ class TestProof:
 
     def test_the_wrong_magic(self, bench: Workbench) -> None:
         out = (Output(role="out", path="m.om", magic="494d4f44"),)
-        result = go(bench, shell("step", "echo ERROR > out/m.om", out=out))
+        result = go(bench, shell("step", "echo ERROR > out/m.om; echo no memory", out=out))
         assert "starts with 4552524f, not with 494d4f44" in result.message
+        assert result.message.endswith("no memory")  # what it said last: the exit code says nothing
 
     def test_a_bad_exit_code_with_good_outputs(self, bench: Workbench) -> None:
         result = go(bench, shell("step", "echo x > out/out.txt; echo sorry; exit 1"))

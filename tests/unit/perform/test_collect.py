@@ -151,8 +151,13 @@ class TestLog:
     def test_what_it_must_not_say(self) -> None:
         action = shell("step", "", success=Success(log_lacks=("run failed|fatal",)))
         check_log(action, "fine\n")
-        with pytest.raises(StepError, match="exited 0, but its log says 'fatal'"):
-            check_log(action, "this is fatal\n")
+        with pytest.raises(StepError, match="exited 0, but its log says 'this is fatal'"):
+            check_log(action, "fine\n  this is fatal\nfine again\n")
+
+    def test_what_went_wrong_is_said_before_what_is_missing_because_of_it(self) -> None:
+        action = shell("step", "", success=Success(log_has=("^done$",), log_lacks=("ERROR",)))
+        with pytest.raises(StepError, match="its log says 'ERROR: no memory'"):
+            check_log(action, "ERROR: no memory\n")
 
     def test_only_what_follows_counts(self, tmp_path: Path) -> None:
         (tmp_path / "log").write_bytes(b"# success\n\xff\xe9\r\nnow\r")

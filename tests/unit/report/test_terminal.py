@@ -43,6 +43,12 @@ def test_package_paths_are_never_wrapped(tmp_path: Path, width: int) -> None:
     assert "✗ dist/fasteners/fasteners-ascend-310p-1.4.0.tar.gz" in lines
 
 
+def test_packages_are_named_as_seen_from_where_the_user_stands(tmp_path: Path) -> None:
+    stream = io.StringIO()
+    terminal_table(sample_run(tmp_path), Console(file=stream, width=120), "products")
+    assert "✗ products/dist/fasteners/fasteners-ascend-310p-1.4.0.tar.gz" in stream.getvalue().splitlines()
+
+
 def test_no_escape_codes_off_a_terminal_or_with_no_color(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
