@@ -8,8 +8,10 @@ render to files and are not quoted. docs/toolchains.md lists the variables, whic
 from __future__ import annotations
 
 import json
+import re
 import shlex
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
@@ -20,7 +22,7 @@ from edgebuild.toolchain.options import suggestion
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from jinja2 import Environment, Template
+    from jinja2 import Environment, Template, TemplateSyntaxError
 
 VARIABLES = frozenset(
     {
@@ -79,16 +81,16 @@ def render_argv(text: str, name: str, variables: Mapping[str, Any]) -> tuple[str
         variables: Values of the names in :data:`VARIABLES`.
 
     Raises:
-        ManifestError: The template is wrong, names an unknown variable, or meets a value (None, a bool, a
-            mapping) that it must spell out with a filter.
+        ManifestError: The template is wrong, names an unknown variable, holds what does not belong in a
+            command (see :func:`lint_command`), or meets a value (None, a bool, a mapping) that it must spell
+            out with a filter.
     """
+    if wrong := _command_faults(text, name):
+        raise ManifestError(list(wrong))
     line = _render(text, name, variables, command=True)
-    try:
-        argv = tuple(shlex.split(line))
-    except ValueError as error:
-        raise _template_error(name, 0, f"not a command line: {error}", "quotes do not belong here") from error
+    argv = tuple(shlex.split(line))  # quotes are closed: only values have any
     if not argv:
-        raise _template_error(name, 0, "renders to nothing")
+        raise ManifestError([Problem(file=name, message="renders to nothing")])
     return argv
 
 
@@ -123,14 +125,7 @@ def file_lookup(uses: Sequence[str]) -> Callable[[str], str]:
 
 def lint_command(text: str, name: str) -> list[str]:
     """Return what is wrong with a command template without rendering it, as ``name:line: message``."""
-    from jinja2 import TemplateSyntaxError  # noqa: PLC0415 - Jinja is loaded only when something renders
-
-    try:
-        tokens = list(_environment(command=True).lex(text))
-        unknown = _unknown_variables(text)
-    except TemplateSyntaxError as error:
-        return [f"{name}:{error.lineno}: {error.message}"]
-    return [f"{name}:{line}: {message}" for line, message in (*_lint_tokens(tokens), *unknown)]
+    return [str(problem) for problem in _command_faults(text, name)]
 
 
 def lint_text(text: str, name: str, known: frozenset[str] = VARIABLES) -> list[str]:
@@ -138,9 +133,43 @@ def lint_text(text: str, name: str, known: frozenset[str] = VARIABLES) -> list[s
     from jinja2 import TemplateSyntaxError  # noqa: PLC0415 - Jinja is loaded only when something renders
 
     try:
-        return [f"{name}:{line}: {message}" for line, message in _unknown_variables(text, known)]
+        found = [_problem(text, name, line, message) for line, message in _unknown_variables(text, known)]
     except TemplateSyntaxError as error:
-        return [f"{name}:{error.lineno}: {error.message}"]
+        found = [_syntax_problem(text, name, error)]
+    return [str(problem) for problem in found]
+
+
+@lru_cache(maxsize=512)
+def _command_faults(text: str, name: str) -> tuple[Problem, ...]:
+    from jinja2 import TemplateSyntaxError  # noqa: PLC0415 - Jinja is loaded only when something renders
+
+    try:
+        tokens = list(_environment(command=True).lex(text))
+        unknown = _unknown_variables(text)
+    except TemplateSyntaxError as error:
+        return (_syntax_problem(text, name, error),)
+    return tuple(_problem(text, name, line, message) for line, message in (*_lint_tokens(tokens), *unknown))
+
+
+def _problem(text: str, name: str, line: int, message: str) -> Problem:
+    """Return a problem, with the column of the word that it quotes first, where that is on the line."""
+    quoted = re.search(r"'([^']+)'", message)
+    lines = text.splitlines()
+    written = lines[line - 1] if 0 < line <= len(lines) else ""
+    column = written.find(quoted.group(1)) + 1 if quoted else 0
+    return Problem(file=name, line=line, column=column, message=message)
+
+
+def _syntax_problem(text: str, name: str, error: TemplateSyntaxError) -> Problem:
+    message = error.message or "syntax error"
+    word = re.fullmatch(r"No (filter|test) named '(.+)'\.", message)
+    if word:
+        environment = _environment(command=True)
+        known = environment.filters if word[1] == "filter" else environment.tests
+        message = f"there is no {word[1]} {word[2]!r}{suggestion(word[2], known)}"
+    lines = text.splitlines()
+    written = lines[error.lineno - 1].strip() if 0 < error.lineno <= len(lines) else ""
+    return replace(_problem(text, name, error.lineno, message), hint=f"in `{written}`" if written else "")
 
 
 def _lint_tokens(tokens: list[tuple[int, str, str]]) -> Iterator[tuple[int, str]]:
@@ -174,16 +203,13 @@ def _render(text: str, name: str, variables: Mapping[str, Any], *, command: bool
     try:
         return _compiled(text, name, command=command).render(dict(variables))
     except TemplateSyntaxError as error:
-        raise _template_error(name, error.lineno, error.message or "syntax error") from error
+        raise ManifestError([_syntax_problem(text, name, error)]) from error
     except UndefinedError as error:
-        raise _template_error(name, _line(error, name), error.message or "undefined") from error
+        problem = _problem(text, name, _line(error, name), error.message or "undefined")
+        raise ManifestError([problem]) from error
     except Exception as error:  # an expression can raise anything
         what = str(error) if isinstance(error, _RefusedError) else f"{type(error).__name__}: {error}"
-        raise _template_error(name, _line(error, name), what) from error
-
-
-def _template_error(name: str, line: int, message: str, hint: str = "") -> ManifestError:
-    return ManifestError([Problem(file=name, line=line, message=message, hint=hint)])
+        raise ManifestError([_problem(text, name, _line(error, name), what)]) from error
 
 
 def _line(error: BaseException, name: str) -> int:
@@ -213,7 +239,9 @@ def _environment(*, command: bool) -> Environment:
         def _undefined_message(self) -> str:
             word, holder = str(self._undefined_name), self._undefined_obj
             known = list(holder) if isinstance(holder, Mapping) else []
-            text = f"there is no value {word!r}{suggestion(word, known)}"
+            # Without a holder it is a variable: of what there may be, what is near.
+            near = suggestion(word, known or GRAPH_VARIABLES | PACKAGE_VARIABLES)
+            text = f"there is no value {word!r}{near}"
             return f"{text} (there are {', '.join(map(str, known))})" if known else text
 
     class ItemsFirst(jinja2.Environment):

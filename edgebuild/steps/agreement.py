@@ -46,7 +46,7 @@ def compare(
 
 
 def _whole(arrays: Mapping[str, npt.NDArray[Any]]) -> Mapping[str, npt.NDArray[Any]]:
-    """Return the outputs of the whole model as ``output_0``, ``output_1``, ..., decoded where they had to be."""
+    """Return the outputs of the whole model, ``output_0`` and on, decoded where that was left to do."""
     decoded = [name for name in arrays if name.startswith("decoded_")]
     return {f"output_{name.removeprefix('decoded_')}": arrays[name] for name in decoded} or arrays
 

@@ -62,16 +62,17 @@ def test_numbers_are_written_as_python_writes_them() -> None:
 @pytest.mark.parametrize(
     ("template", "message"),
     [
-        ("atc\n--soc={{ options.soc_versoin }}", "compile.cmd.j2:2: there is no value 'soc_versoin'"),
+        ("atc\n--soc={{ options.soc_versoin }}", "compile.cmd.j2:2:18: there is no value 'soc_versoin'"),
         ("atc {{ options.soc_versoin }}", "did you mean 'soc_version'? (there are soc_version, fast)"),
-        ("atc\n\n{{ optoins.soc_version }}", "compile.cmd.j2:3: there is no value 'optoins'"),
+        ("atc\n\n{{ optoins.soc_version }}", ":3:4: there is no variable 'optoins', did you mean 'options'?"),
         ("atc {{ options.fast }}", "True has no one spelling"),
         ("atc {{ options.none }}", "there is no value 'none'"),
         ("atc {{ none }}", "None cannot be written as it is"),
         ("atc {{ options }}", "(dict) cannot be written as it is"),
         ("atc {{ options.soc_version", "compile.cmd.j2:1: unexpected end of template"),
+        ("atc\n--x={{ batch }", "compile.cmd.j2:2:13: unexpected '}'; in `--x={{ batch }`"),
         ("atc {{ batch | dirname }}", "TypeError"),
-        ("atc '{{ options.soc_version }}", "not a command line: No closing quotation"),
+        ("atc '{{ options.soc_version }}", "quotes and backslashes do not belong in a command"),
         ("  \n", "renders to nothing"),
     ],
 )  # fmt: skip
@@ -79,6 +80,11 @@ def test_a_template_error_says_where_and_what(template: str, message: str) -> No
     text = refused(template, options={"soc_version": "Ascend310P3", "fast": True}, batch=1)
     assert text.startswith("acme/compile.cmd.j2:")
     assert message in text
+
+
+def test_a_file_says_near_misses_of_variables_too() -> None:
+    with pytest.raises(ManifestError, match=r"t\.j2:2:4: there is no value 'targt', did you mean 'target'"):
+        render_text("a\n{{ targt }}", "t.j2", {"target": "x"})
 
 
 def test_a_nul_is_refused() -> None:
@@ -134,13 +140,13 @@ def test_json_quotes_for_files(value: str) -> None:
         ("tool '{{ target }}'", ":1: quotes and backslashes do not belong"),
         ('tool\n  "{{ target }}"', ":2: quotes and backslashes do not belong"),
         ("tool \\\n --x", ":1: quotes and backslashes"),
-        ("tool {% set x = 1 %}", ":1: the tag 'set' is not allowed"),
+        ("tool {% set x = 1 %}", ":1:9: the tag 'set' is not allowed"),
         ("tool {% macro m() %}{% endmacro %}", "the tag 'macro' is not allowed"),
-        ("tool\n{% include 'x' %}", ":2: the tag 'include' is not allowed"),
+        ("tool\n{% include 'x' %}", ":2:4: the tag 'include' is not allowed"),
         ("tool > log", "no shell reads the command: '>'"),
         ("tool $HOME; x", "no shell reads the command: '$;'"),
-        ("tool {{ optoins.x }}", ":1: there is no variable 'optoins', did you mean 'options'?"),
-        ("tool {{ target | foo }}", "No filter named 'foo'"),
+        ("tool {{ optoins.x }}", ":1:9: there is no variable 'optoins', did you mean 'options'?"),
+        ("tool {{ target | stm }}", ":1:18: there is no filter 'stm', did you mean 'stem'?"),
         ("tool {% if target %}", ":1: "),
     ],
 )
@@ -161,7 +167,7 @@ def test_the_linter_has_nothing_against_plain_commands() -> None:
 def test_files_may_hold_quotes_but_no_unknown_variables() -> None:
     assert lint_text('a: "{{ target }}"', "t") == []
     assert lint_text("a:\n{{ tarjet }}", "t") == [
-        "t:2: there is no variable 'tarjet', did you mean 'target'?"
+        "t:2:4: there is no variable 'tarjet', did you mean 'target'?"
     ]
 
 
