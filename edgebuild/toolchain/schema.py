@@ -72,7 +72,30 @@ def _faults(error: Any) -> Iterator[Fault]:
         inner = next(iter([*unknown, *deeper]), None)
         yield from _faults(inner) if inner else [Fault(path=path, message=_alternatives(error))]
     else:
-        yield Fault(path=path, message=error.message)
+        yield Fault(path=path, message=_words(error))
+
+
+def _words(error: Any) -> str:
+    """Return a message in the words of a manifest's errors."""
+    rule, wanted, found = error.validator, error.validator_value, error.instance
+    if rule == "enum":
+        near = suggestion(str(found), wanted)
+        return f"{found!r} is none of {', '.join(map(str, wanted))}{near}"
+    if rule == "pattern":
+        return f"{found!r} is not allowed; use {error.schema.get('x-words', f'what matches {wanted}')}"
+    if rule == "type":
+        names = [wanted] if isinstance(wanted, str) else wanted
+        return f"expected {' or '.join(_NAMES.get(name, name) for name in names)}, got {found!r}"
+    if rule == "const":
+        return f"expected {wanted}, got {found!r}"
+    if rule == "required":
+        missing = next((name for name in wanted if name not in found), "")
+        return f"{missing!r} is missing"
+    return str(error.message)
+
+
+_NAMES = {"object": "mapping", "array": "list"}
+"""What YAML calls the types of JSON."""
 
 
 def _alternatives(error: Any) -> str:
