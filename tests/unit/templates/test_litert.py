@@ -45,15 +45,6 @@ def test_the_commands_are_what_they_were(name: str, golden: Callable[[Path, str]
     check_golden(golden, name)
 
 
-@pytest.mark.parametrize(
-    "file",
-    ["convert.py", "quantize.py", "runtime.py", "float.json.j2"],
-)
-def test_both_folders_make_the_same_model(file: str) -> None:
-    # A folder is complete in itself, so ethos-u has copies.
-    assert (SEARCH[0] / "ethos-u" / file).read_bytes() == (SEARCH[0] / "litert" / file).read_bytes()
-
-
 def test_both_have_one_environment() -> None:
     first, second = (load_toolchain(name, SEARCH).environment for name in ("litert", "ethos-u"))
     assert first.digest("3.11") == second.digest("3.11")
