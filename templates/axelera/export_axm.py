@@ -1,7 +1,8 @@
 """Call Ultralytics' exporter for Axelera on a copy of the weights, with calibration images that are here.
 
 The exporter writes beside the weights, and downloads a dataset when it is told none: so the copy lies where
-the output goes, and a data file names the images of the step.
+the output goes, and a data file names the images of the step. They have no labels: the exporter reads none,
+but wants the data of a task to look like it, keypoints to be declared and images to lie in class folders.
 """
 
 from __future__ import annotations
@@ -11,6 +12,10 @@ import json
 import shutil
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 
 def main() -> None:
@@ -24,24 +29,44 @@ def main() -> None:
     output.parent.mkdir(parents=True, exist_ok=True)
     weights = output.parent / "model.pt"
     shutil.copyfile(options.weights, weights)
-    data = write_data(Path(options.dataset), output.parent)
     from ultralytics import YOLO
 
-    made = YOLO(weights, task=options.task).export(format="axelera", imgsz=options.imgsz, data=str(data))
+    model = YOLO(weights, task=options.task)
+    head = model.model.model[-1]
+    if type(head).__name__ == "Segment26":
+        sys.exit("Ultralytics cannot export instance segmentation of YOLO26 for Axelera: use `recipe: int8`")
+    data = write_data(Path(options.dataset), output.parent, options.task, getattr(head, "kpt_shape", None))
+    made = model.export(format="axelera", imgsz=options.imgsz, data=str(data))
     weights.unlink()
     if not made or not Path(made).is_dir():
         sys.exit(f"the exporter left nothing: {made}")
     shutil.move(made, output)
 
 
-def write_data(settings: Path, folder: Path) -> Path:
-    """Write the data file that the exporter reads; its images are found from where this step runs."""
+def write_data(settings: Path, folder: Path, task: str, keypoints: Sequence[int] | None = None) -> Path:
+    """Write what the exporter reads its images from, and return it.
+
+    Args:
+        settings: The rendered ``dataset.json``: the folder of the images, and a name for each class.
+        folder: Where to write.
+        task: Task of the model; for ``classify`` the result is a folder with one class, else a data file.
+        keypoints: Number of keypoints and of values of each, for ``pose``.
+    """
     document = json.loads(settings.read_text(encoding="utf-8"))
-    images = str(Path(document["path"]).resolve())
+    # The exporter leaves a cache beside the folder of the images, which is no place of this step's: so links.
+    root, images = folder / "calibration", sorted(Path(document["path"]).resolve().iterdir())
+    for place in ("train/0", "val/0") if task == "classify" else ("images",):
+        (root / place).mkdir(parents=True, exist_ok=True)
+        for image in images:
+            (root / place / image.name).symlink_to(image)
+    if task == "classify":
+        return root
     data = folder / "calibration.yaml"
-    names = dict(enumerate(document["names"]))
+    content = {"path": str(root.resolve()), "train": "images", "val": "images"}
+    shape = {"kpt_shape": list(keypoints)} if keypoints else {}
     # JSON is YAML.
-    data.write_text(json.dumps({"path": images, "train": ".", "val": ".", "names": names}), encoding="utf-8")
+    names = dict(enumerate(document["names"]))
+    data.write_text(json.dumps({**content, "names": names, **shape}), encoding="utf-8")
     return data
 
 

@@ -136,20 +136,48 @@ def test_calibration_images_become_what_the_model_takes(bench: VendorBench) -> N
     assert np.array_equal(tensor, wanted[2])
 
 
-def test_the_exporter_is_told_which_images_to_calibrate_with(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("task", "keypoints", "more"), [("detect", None, {}), ("pose", (17, 3), {"kpt_shape": [17, 3]})]
+)
+def test_the_exporter_is_told_which_images_to_calibrate_with(
+    bench: VendorBench, monkeypatch: pytest.MonkeyPatch, task: str, keypoints: Any, more: dict[str, Any]
+) -> None:
+    file = _written(bench, monkeypatch, task, keypoints)
+    data = json.loads(file.read_text(encoding="utf-8"))
+    images = sorted((bench.root / data.pop("path") / data["val"]).iterdir())
+    assert len(images) == IMAGES
+    assert images[2].read_bytes() == (_calibration(bench) / "000002.png").read_bytes()
+    assert data == {"train": "images", "val": "images", "names": {"0": "0", "1": "1"}, **more}
+
+
+def test_for_classification_the_exporter_finds_folders_of_classes(
+    bench: VendorBench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = _written(bench, monkeypatch, "classify")
+    for split in ("train", "val"):
+        assert len(list((folder / split / "0").glob("*.png"))) == IMAGES
+    assert sorted(path.suffix for path in _calibration(bench).iterdir()) == [".png"] * IMAGES
+
+
+def _calibration(bench: VendorBench) -> Path:
+    return bench.root / "in" / "calibration" / "calibration"
+
+
+def _written(
+    bench: VendorBench, monkeypatch: pytest.MonkeyPatch, task: str, keypoints: tuple[int, int] | None = None
+) -> Path:
+    """Return what the exporter is pointed at, written where the step runs."""
+    monkeypatch.chdir(bench.root)
     program = runpy.run_path(str(AXELERA.folder / "export_axm.py"))
-    settings = tmp_path / "dataset.json"
-    settings.write_text(
-        render_step("axelera", "ultralytics", "export_axm").files["dataset.json"], encoding="utf-8"
-    )
-    data = json.loads(program["write_data"](settings, tmp_path).read_text(encoding="utf-8"))
-    assert data["path"].endswith("/in/calibration/calibration")
-    assert (data["val"], data["names"]) == (".", {"0": "0", "1": "1"})
+    text = render_step("axelera", "ultralytics", "export_axm").files["dataset.json"]
+    (bench.root / "dataset.json").write_text(text, encoding="utf-8")
+    made: Path = program["write_data"](bench.root / "dataset.json", bench.root / "made", task, keypoints)
+    return made
 
 
 @pytest.mark.parametrize(
     ("board", "ids"),
-    [("pcie-x4", []), ("pcie-x1", ["pcie-x1"]), ("m2", ["m2-power"]), ("m2-max", ["m2-power"])],
+    [("pcie-x4", ["four-chips"]), ("pcie-x1", []), ("m2", ["m2-power"]), ("m2-max", ["m2-power"])],
 )
 def test_a_board_has_findings_of_its_own(board: str, ids: list[str]) -> None:
     rules = [rule for rule in AXELERA.findings if all(board in values for _, values in rule.options)]
