@@ -7,6 +7,8 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 QUICKSTART := examples/quickstart/manifest.yaml
 PYTEST_ARGS ?=
+# A file's tests share what they set up, so a file goes to one process; more than four only fight for memory.
+PYTEST := $(BIN)/python -m pytest --numprocesses=auto --maxprocesses=4 --dist=loadfile
 
 # The environments of real toolchains, made once per machine; openvino and ncnn are small enough for every test run.
 export EDGEBUILD_TEST_ENVIRONMENTS ?=
@@ -25,10 +27,10 @@ run: $(INSTALLED)
 	$(BIN)/edgebuild run $(QUICKSTART)
 
 test: lint toolchains
-	$(BIN)/python -m pytest $(PYTEST_ARGS)
+	$(PYTEST) $(PYTEST_ARGS)
 
 test-quick: $(INSTALLED)
-	$(BIN)/python -m pytest -m "not slow" $(PYTEST_ARGS)
+	$(PYTEST) -m "not slow" $(PYTEST_ARGS)
 
 # The heavy ones, gigabytes each: all that install, or those that are named.
 test-toolchains: $(INSTALLED)
