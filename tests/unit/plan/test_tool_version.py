@@ -33,7 +33,7 @@ def test_without_one_the_newest_that_can_do_it_is_assumed(here: str) -> None:
     found = {"trtexec": here} if here else {}
     assert chosen(engine("int8"), **found) == [("11.4", True)]
     assert chosen(engine("fp16"), **found) == [("10.3", True)]
-    assert chosen(engine("int8", dla_core=0), **found) == [("10.3", True)]
+    assert chosen(engine("fp16", dla_core=0), **found) == [("10.3", True)]
     assert chosen(target("h", toolchain="hailo", options={"hw_arch": "hailo8"})) == [("3.0", True)]
     assert chosen(target("h", toolchain="hailo", options={"hw_arch": "hailo15h"})) == [("5.0", True)]
 
@@ -61,7 +61,7 @@ def test_another_version_is_another_command() -> None:
     [
         (engine("fp16"), "11.4.1", "recipe fp16 needs trtexec <11, trtexec 11.4.1 is here"),
         (engine("autocast"), "10.3.0", "recipe autocast needs trtexec >=11, trtexec 10.3.0 is here"),
-        (engine("int8", dla_core=1), "11.0.0", "dla_core 1 needs trtexec <11, trtexec 11.0.0 is here"),
+        (engine("fp16", dla_core=1), "10.9.0", "dla_core 1 needs trtexec <10.8, trtexec 10.9.0 is here"),
     ],
 )
 def test_what_the_version_here_cannot_do_is_refused(one: Target, version: str, message: str) -> None:

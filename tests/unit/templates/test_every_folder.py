@@ -397,11 +397,18 @@ def test_tensorrt_chooses_its_arguments_by_version(major: int, recipe: str, flag
 
 def test_tensorrt_options_appear_as_the_documented_flags() -> None:
     tools = {"trtexec": {"version": "10.3", "major": 10, "minor": 3}}
-    argv, _ = render("tensorrt", "int8", "compile", TOOLS=tools, workspace=2048, dla_core=1)
-    assert argv[5:8] == ("--memPoolSize=workspace:2048", "--useDLACore=1", "--allowGPUFallback")
+    argv, _ = render("tensorrt", "fp16", "compile", TOOLS=tools, workspace=2048, dla_core=1)
+    assert argv[4:7] == ("--memPoolSize=workspace:2048", "--useDLACore=1", "--allowGPUFallback")
     argv, _ = render("tensorrt", "autocast", "autocast")
     assert argv[:4] == ("python", "-m", "modelopt.onnx.autocast", "--onnx_path")
-    assert argv[-2:] == ("--output_path", "out/model_fp16.onnx")
+    # run.py hands over float32, so the types of inputs and outputs have to stay.
+    assert argv[5:] == (
+        "--output_path",
+        "out/model_fp16.onnx",
+        "--low_precision_type",
+        "fp16",
+        "--keep_io_types",
+    )
 
 
 @pytest.mark.parametrize(
