@@ -26,9 +26,8 @@ def _add(
     example: str,
     verb: Callable[[argparse.Namespace], int],
 ) -> argparse.ArgumentParser:
-    parser = add_verb(verbs, name, text, f"edgebuild cache {example}")
+    parser = add_verb(verbs, name, text, f"edgebuild cache {example}", verb)
     parser.add_argument("--json", action="store_true", help="print one JSON document")
-    parser.set_defaults(verb=verb)
     return parser
 
 

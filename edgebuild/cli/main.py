@@ -11,7 +11,8 @@ import sys
 
 from edgebuild import __version__
 from edgebuild.cli.calibrate import add_calibrate
-from edgebuild.cli.parts import Verbs, add_verb, formatter, number
+from edgebuild.cli.parts import Verbs, add_manifest, add_verb, common, formatter, number
+from edgebuild.cli.plan import add_plan, add_what, asked_overrides, several
 
 TYPE_CHECKING = False  # what type checkers take for true: importing typing costs more than this module
 
@@ -22,8 +23,6 @@ EPILOG = """\
 exit codes: 0 ok, 1 internal error, 2 manifest or usage, 3 a step failed, 4 a gate failed,
 5 toolchain missing or out of range, 6 device, 7 timeout, 8 cache or store, 9 verification failed,
 10 --dry-run --exit-code with work pending, 130/143 stopped by a signal"""
-
-SELECTOR_HELP = "what to do: a target, target/step, a step, a glob, tag:NAME; everything when left out"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -80,7 +79,7 @@ def _parser(words: Sequence[str] | None = None) -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"edgebuild {__version__}")
     verbs = parser.add_subparsers(metavar="VERB", required=True)
-    for add in (_run, _plan, _check, add_calibrate, _commands, _explain, _report, _verify):
+    for add in (_run, add_plan, _check, add_calibrate, _commands, _explain, _report, _verify):
         add(verbs)
     _cache(verbs, whole=words is None or words[:1] == ["cache"])
     _toolchain(verbs, whole=words is None or words[:1] == ["toolchain"])
@@ -89,52 +88,19 @@ def _parser(words: Sequence[str] | None = None) -> argparse.ArgumentParser:
     return parser
 
 
-def _manifest(parser: argparse.ArgumentParser, *, words: bool = True) -> None:
-    parser.add_argument("manifest", metavar="MANIFEST", help="the manifest, such as manifest.yaml")
-    if words:
-        parser.add_argument("words", metavar="SELECT", nargs="*", help=SELECTOR_HELP)
-    parser.add_argument(
-        "--set",
-        dest="overrides",
-        metavar="PATH=VALUE",
-        action="append",
-        default=[],
-        help="override a manifest value, such as targets.rpi5.batch=4; it is part of the plan",
-    )
-    parser.add_argument(
-        "--templates",
-        metavar="DIR",
-        action="append",
-        default=[],
-        help="a folder of toolchains, searched before the project's own and the bundled ones",
-    )
-
-
-def _common(options: argparse.Namespace) -> dict[str, object]:
-    found: dict[str, object] = {
-        "manifest": options.manifest,
-        "overrides": tuple(options.overrides),
-        "templates": tuple(options.templates),
-    }
-    return found | ({"words": tuple(options.words)} if "words" in options else {})
-
-
 def _run(verbs: Verbs[argparse.ArgumentParser]) -> None:
     example = "edgebuild run manifest.yaml 'pi-*' -j 4 -k"
     parser = add_verb(
         verbs, "run", "bring targets up to date, judge their gates, package and report", example
     )
-    _manifest(parser)
+    add_manifest(parser)
     add = parser.add_argument
     add("-j", "--jobs", type=number, default=min(2, os.cpu_count() or 1), metavar="N", help="actions at once")
     add("-k", "--keep-going", action="store_true", help="go on with what does not depend on a failure")
-    add("-f", "--force", action="store_true", help="run the selected actions although results are there")
-    add("--until", default="", metavar="STEP", help="stop after this step of the chain")
+    add_what(parser)
     add("-n", "--dry-run", action="store_true", help="print what would run and why; run nothing")
     add("--exit-code", action="store_true", help="with --dry-run: exit 10 when something would run")
     add("--explain", action="store_true", help="print why each action ran or did not")
-    add("--skip-unavailable", action="store_true", help="leave out targets whose toolchain is absent")
-    add("--compare", action="store_true", help="compare quantized models with float ones, block by block")
     add("--no-worker", dest="worker", action="store_false", help="start every step as a process of its own")
     add("--json", action="store_true", help="print one JSON document on standard output")
     add("-q", "--quiet", action="store_true", help="print errors only")
@@ -147,14 +113,13 @@ def _run(verbs: Verbs[argparse.ArgumentParser]) -> None:
 def _do_run(options: argparse.Namespace) -> int:
     from edgebuild.verbs.run import RunOptions, run  # noqa: PLC0415
 
-    # Several manifests may be given: `edgebuild run fleet/*.yaml`; selectors follow them.
-    more = [word for word in options.words if word.endswith((".yaml", ".yml"))]
+    manifests, words = several(options)
     return run(
         RunOptions(
             argv=tuple(options.argv),
-            manifests=(options.manifest, *more),
-            words=tuple(word for word in options.words if word not in more),
-            overrides=(*options.overrides, *(["report.compare=true"] if options.compare else [])),
+            manifests=manifests,
+            words=words,
+            overrides=asked_overrides(options),
             templates=tuple(options.templates),
             jobs=options.jobs,
             keep_going=options.keep_going,
@@ -173,32 +138,10 @@ def _do_run(options: argparse.Namespace) -> int:
     )
 
 
-def _plan(verbs: Verbs[argparse.ArgumentParser]) -> None:
-    example = "edgebuild plan manifest.yaml --format mermaid"
-    parser = add_verb(verbs, "plan", "print every action, its state and why; run nothing", example)
-    _manifest(parser)
-    parser.add_argument("--until", default="", metavar="STEP", help="stop after this step of the chain")
-    parser.add_argument("--format", dest="form", choices=("text", "json", "dot", "mermaid"), default="text")
-    parser.add_argument(
-        "--json", dest="form", action="store_const", const="json", help="same as --format json"
-    )
-    parser.add_argument("--explain", action="store_true", help="print every reason, not only the first")
-    parser.set_defaults(verb=_do_plan)
-
-
-def _do_plan(options: argparse.Namespace) -> int:
-    from edgebuild.verbs.plan import PlanOptions, plan  # noqa: PLC0415
-
-    common = _common(options)
-    return plan(
-        PlanOptions(**common, until=options.until, form=options.form, explain=options.explain)  # type: ignore[arg-type]
-    )
-
-
 def _check(verbs: Verbs[argparse.ArgumentParser]) -> None:
     example = "edgebuild check manifest.yaml"
     parser = add_verb(verbs, "check", "find what is wrong with a manifest and its data; run nothing", example)
-    _manifest(parser, words=False)
+    add_manifest(parser, words=False)
     parser.add_argument("--no-data", dest="data", action="store_false", help="do not read labels and images")
     parser.set_defaults(verb=_do_check)
 
@@ -206,7 +149,7 @@ def _check(verbs: Verbs[argparse.ArgumentParser]) -> None:
 def _do_check(options: argparse.Namespace) -> int:
     from edgebuild.verbs.check import CheckOptions, check  # noqa: PLC0415
 
-    return check(CheckOptions(**_common(options), data=options.data))  # type: ignore[arg-type]
+    return check(CheckOptions(**common(options), data=options.data))  # type: ignore[arg-type]
 
 
 def _commands(verbs: Verbs[argparse.ArgumentParser]) -> None:
@@ -214,7 +157,7 @@ def _commands(verbs: Verbs[argparse.ArgumentParser]) -> None:
     parser = add_verb(
         verbs, "commands", "print every command, ready to paste; nothing need be installed", example
     )
-    _manifest(parser)
+    add_manifest(parser)
     parser.add_argument("--json", action="store_true", help="print one JSON document")
     parser.set_defaults(verb=_do_commands)
 
@@ -222,7 +165,7 @@ def _commands(verbs: Verbs[argparse.ArgumentParser]) -> None:
 def _do_commands(options: argparse.Namespace) -> int:
     from edgebuild.verbs.commands import CommandsOptions, commands  # noqa: PLC0415
 
-    return commands(CommandsOptions(**_common(options), json=options.json))  # type: ignore[arg-type]
+    return commands(CommandsOptions(**common(options), json=options.json))  # type: ignore[arg-type]
 
 
 def _explain(verbs: Verbs[argparse.ArgumentParser]) -> None:
@@ -230,7 +173,7 @@ def _explain(verbs: Verbs[argparse.ArgumentParser]) -> None:
     parser = add_verb(
         verbs, "explain", "say why actions would run or would not, old value -> new value", example
     )
-    _manifest(parser)
+    add_manifest(parser)
     text = "compare with another run: its report.json, or what `run --json` printed there"
     parser.add_argument("--against", default="", metavar="RUN", help=text)
     parser.add_argument("--json", action="store_true", help="print one JSON document")
@@ -240,14 +183,13 @@ def _explain(verbs: Verbs[argparse.ArgumentParser]) -> None:
 def _do_explain(options: argparse.Namespace) -> int:
     from edgebuild.verbs.explain import ExplainOptions, explain  # noqa: PLC0415
 
-    common = _common(options)
-    return explain(ExplainOptions(**common, json=options.json, against=options.against))  # type: ignore[arg-type]
+    return explain(ExplainOptions(**common(options), json=options.json, against=options.against))  # type: ignore[arg-type]
 
 
 def _report(verbs: Verbs[argparse.ArgumentParser]) -> None:
     example = "edgebuild report manifest.yaml --markdown >> $GITHUB_STEP_SUMMARY"
     parser = add_verb(verbs, "report", "write the report again from the results that are there", example)
-    _manifest(parser, words=False)
+    add_manifest(parser, words=False)
     parser.add_argument(
         "--markdown", action="store_true", help="print the Markdown report instead of its path"
     )
@@ -257,7 +199,7 @@ def _report(verbs: Verbs[argparse.ArgumentParser]) -> None:
 def _do_report(options: argparse.Namespace) -> int:
     from edgebuild.verbs.report import ReportOptions, report  # noqa: PLC0415
 
-    return report(ReportOptions(**_common(options), markdown=options.markdown))  # type: ignore[arg-type]
+    return report(ReportOptions(**common(options), markdown=options.markdown))  # type: ignore[arg-type]
 
 
 def _verify(verbs: Verbs[argparse.ArgumentParser]) -> None:

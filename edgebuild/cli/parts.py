@@ -6,20 +6,67 @@ import argparse
 import os
 import sys
 
+TYPE_CHECKING = False  # as in edgebuild.cli.main
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
 Verbs = argparse._SubParsersAction  # noqa: SLF001 - argparse gives this type no public name
 
 
+SELECTOR_HELP = "what to do: a target, target/step, a step, a glob, tag:NAME; everything when left out"
+
+
 def add_verb(
-    verbs: Verbs[argparse.ArgumentParser], name: str, text: str, example: str
+    verbs: Verbs[argparse.ArgumentParser],
+    name: str,
+    text: str,
+    example: str,
+    verb: Callable[[argparse.Namespace], int] | None = None,
 ) -> argparse.ArgumentParser:
-    """Add a verb whose help shows an example of it."""
-    return verbs.add_parser(
+    """Add a verb whose help shows an example of it, with what it calls, where that is known already."""
+    parser = verbs.add_parser(
         name,
         help=text,
         description=f"{text[0].upper()}{text[1:]}.",
         epilog=f"example:\n  {example}",
         formatter_class=formatter,
     )
+    if verb:
+        parser.set_defaults(verb=verb)
+    return parser
+
+
+def add_manifest(parser: argparse.ArgumentParser, *, words: bool = True) -> None:
+    """Add the manifest, what of it is meant, and what changes it."""
+    parser.add_argument("manifest", metavar="MANIFEST", help="the manifest, such as manifest.yaml")
+    if words:
+        parser.add_argument("words", metavar="SELECT", nargs="*", help=SELECTOR_HELP)
+    parser.add_argument(
+        "--set",
+        dest="overrides",
+        metavar="PATH=VALUE",
+        action="append",
+        default=[],
+        help="override a manifest value, such as targets.rpi5.batch=4; it is part of the plan",
+    )
+    parser.add_argument(
+        "--templates",
+        metavar="DIR",
+        action="append",
+        default=[],
+        help="a folder of toolchains, searched before the project's own and the bundled ones",
+    )
+
+
+def common(options: argparse.Namespace) -> dict[str, object]:
+    """Return what :func:`add_manifest` took, by the names that the options of verbs have."""
+    found: dict[str, object] = {
+        "manifest": options.manifest,
+        "overrides": tuple(options.overrides),
+        "templates": tuple(options.templates),
+    }
+    return found | ({"words": tuple(options.words)} if "words" in options else {})
 
 
 def formatter(prog: str) -> argparse.HelpFormatter:

@@ -8,7 +8,6 @@ from edgebuild.cli.parts import Verbs, add_verb
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Callable
 
 
 def add_verbs(parser: argparse.ArgumentParser) -> None:
@@ -16,18 +15,6 @@ def add_verbs(parser: argparse.ArgumentParser) -> None:
     verbs = parser.add_subparsers(metavar="VERB", required=True)
     for add in (_list, _show, _install, _installed, _remove, _test, _new):
         add(verbs)
-
-
-def _add(
-    verbs: Verbs[argparse.ArgumentParser],
-    name: str,
-    text: str,
-    example: str,
-    verb: Callable[[argparse.Namespace], int],
-) -> argparse.ArgumentParser:
-    parser = add_verb(verbs, name, text, f"edgebuild toolchain {example}")
-    parser.set_defaults(verb=verb)
-    return parser
 
 
 def _templates(parser: argparse.ArgumentParser) -> None:
@@ -45,7 +32,9 @@ def _json(parser: argparse.ArgumentParser) -> None:
 
 
 def _list(verbs: Verbs[argparse.ArgumentParser]) -> None:
-    parser = _add(verbs, "list", "show every toolchain and where its tools live", "list", _do_list)
+    parser = add_verb(
+        verbs, "list", "show every toolchain and where its tools live", "edgebuild toolchain list", _do_list
+    )
     _templates(parser)
     _json(parser)
 
@@ -58,7 +47,7 @@ def _do_list(options: argparse.Namespace) -> int:
 
 def _show(verbs: Verbs[argparse.ArgumentParser]) -> None:
     text = "show a toolchain's recipes, limits, tools and options, with types and documentation"
-    parser = _add(verbs, "show", text, "show acme", _do_show)
+    parser = add_verb(verbs, "show", text, "edgebuild toolchain show acme", _do_show)
     parser.add_argument("name", metavar="NAME", help="a toolchain")
     _templates(parser)
     _json(parser)
@@ -72,7 +61,7 @@ def _do_show(options: argparse.Namespace) -> int:
 
 def _install(verbs: Verbs[argparse.ArgumentParser]) -> None:
     text = "make a toolchain's own Python environment, from its requirements, with pip as it is configured"
-    parser = _add(verbs, "install", text, "install acme", _do_install)
+    parser = add_verb(verbs, "install", text, "edgebuild toolchain install acme", _do_install)
     parser.add_argument("names", metavar="NAME", nargs="+", help="toolchains")
     parser.add_argument("--again", action="store_true", help="make it anew although it is there")
     _templates(parser)
@@ -86,7 +75,7 @@ def _do_install(options: argparse.Namespace) -> int:
 
 def _installed(verbs: Verbs[argparse.ArgumentParser]) -> None:
     text = "show the environments that are there, their size, and whose they are"
-    _json(_add(verbs, "installed", text, "installed", _do_installed))
+    _json(add_verb(verbs, "installed", text, "edgebuild toolchain installed", _do_installed))
 
 
 def _do_installed(options: argparse.Namespace) -> int:
@@ -97,7 +86,7 @@ def _do_installed(options: argparse.Namespace) -> int:
 
 def _remove(verbs: Verbs[argparse.ArgumentParser]) -> None:
     text = "remove every environment that was made for a toolchain"
-    parser = _add(verbs, "remove", text, "remove acme", _do_remove)
+    parser = add_verb(verbs, "remove", text, "edgebuild toolchain remove acme", _do_remove)
     parser.add_argument("name", metavar="NAME", help="a toolchain")
 
 
@@ -109,7 +98,7 @@ def _do_remove(options: argparse.Namespace) -> int:
 
 def _test(verbs: Verbs[argparse.ArgumentParser]) -> None:
     text = "compile a small model with the tool that is here, and bundle what a report needs when it fails"
-    parser = _add(verbs, "test", text, "test acme --recipe all", _do_test)
+    parser = add_verb(verbs, "test", text, "edgebuild toolchain test acme --recipe all", _do_test)
     add = parser.add_argument
     add("name", metavar="NAME", help="a toolchain")
     add(
@@ -148,7 +137,7 @@ def _do_test(options: argparse.Namespace) -> int:
 
 def _new(verbs: Verbs[argparse.ArgumentParser]) -> None:
     text = "write the folder of a new toolchain, which passes all checks and is then edited"
-    parser = _add(verbs, "new", text, "new acme --templates templates", _do_new)
+    parser = add_verb(verbs, "new", text, "edgebuild toolchain new acme --templates templates", _do_new)
     parser.add_argument(
         "name", metavar="NAME", help="what it is called: lower-case letters, digits, '_' and '-'"
     )

@@ -33,6 +33,10 @@ if TYPE_CHECKING:
 
 PACKAGE = Path(__file__).resolve().parents[1]
 
+SKIP = "`--skip-unavailable` builds the other targets and reports these as skipped"
+ELSEWHERE = "`edgebuild commands` prints what to run where the tools are"
+"""What to do about targets whose tools are not here: where others can be built, and where none can."""
+
 IGNORE_ITSELF = "# Made by edgebuild: state and logs of this workspace. Safe to delete.\n*\n"
 
 
@@ -119,6 +123,7 @@ class Session:
         """
         missing: list[str] = []
         left_out: dict[str, str] = {}
+        buildable = False
         optional = {target.name for target in self.manifest.targets if target.optional}
         names = None if among is None else set(among)
         for target in self.plan.targets:
@@ -129,8 +134,10 @@ class Session:
                 left_out[target.name] = "; ".join(probed.problem for probed in problems)
             elif problems:
                 missing += [_missing_text(target.name, probed) for probed in problems]
+            else:
+                buildable = True
         if missing:
-            hint = "`--skip-unavailable` builds the other targets and reports these as skipped"
+            hint = SKIP if buildable else ELSEWHERE
             raise ToolchainMissingError("\n".join(missing), hint=hint)
         return left_out
 
@@ -297,4 +304,5 @@ def _named_remote(store: Store) -> RemoteTier | None:
 
 def _missing_text(target: str, probed: Probed) -> str:
     tried: Iterable[str] = (f"    {line}" for line in probed.how)
-    return "\n".join([f"{target}: {probed.problem} ({probed.name})", *tried, f"    get it: {probed.get}"])
+    name = "" if probed.name in probed.problem else f" ({probed.name})"
+    return "\n".join([f"{target}: {probed.problem}{name}", *tried, f"    get it: {probed.get}"])

@@ -7,6 +7,7 @@ file. No vendor's name appears here; docs/toolchains.md is the reference of the 
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edgebuild.document.parse import Node, parse, read_text
@@ -32,7 +33,6 @@ from edgebuild.toolchain.values import (
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-    from pathlib import Path
 
     from edgebuild.toolchain.options import Option
     from edgebuild.toolchain.schema import Fault
@@ -141,8 +141,9 @@ def _requirement_problems(folder: Path, document: Mapping[str, Any]) -> Iterator
     name = document.get("environment", {}).get("requirements")
     if name:
         file = folder / name
-        for line, message in parse_requirements(read_text(file, shown=str(file), what="requirements"))[1]:
-            yield Problem(file=str(file), line=line, message=message)
+        shown = _shown(file)
+        for line, message in parse_requirements(read_text(file, shown=shown, what="requirements"))[1]:
+            yield Problem(file=shown, line=line, message=message)
 
 
 def _given_faults(
@@ -187,10 +188,17 @@ def _option_problem(place: Place, message: str, hint: str) -> Problem:
 
 
 def _read(file: Path) -> Node:
-    node, problems = parse(read_text(file, shown=str(file), what="toolchain"), file=str(file))
+    shown = _shown(file)
+    node, problems = parse(read_text(file, shown=shown, what="toolchain"), file=shown)
     if problems:
         raise ManifestError(problems)
     return node
+
+
+def _shown(file: Path) -> str:
+    """Return a path as short as it can be clicked on: from the current directory, where it is below that."""
+    here = Path.cwd()
+    return str(file.relative_to(here) if file.is_relative_to(here) else file)
 
 
 def _problem(root: Node, fault: Fault) -> Problem:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from edgebuild.amounts import counted
 from edgebuild.errors import ManifestError
 from edgebuild.manifest.dataset_check import check_images, check_labels
 from edgebuild.run.session import open_session
@@ -36,7 +37,7 @@ def check(options: CheckOptions) -> int:
             raise ManifestError(problems)
     images = {split.name: len(split.images) for split in dataset.splits.values()} if dataset else {}
     counts = ", ".join(f"{name} {number} images" for name, number in images.items())
-    size = f"{len(manifest.targets)} targets, {len(session.plan.actions)} actions"
+    size = f"{counted(len(manifest.targets), 'target')}, {counted(len(session.plan.actions), 'action')}"
     print(f"{manifest.file}: {size}; {counts or 'no dataset'}")
     for name, why in session.unavailable(skip_all=True).items():
         print(f"  {name} cannot be built here: {why}")

@@ -8,16 +8,20 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from edgebuild.action import Reason
+from edgebuild.errors import UsageError
 from edgebuild.plan.commands import pasted
 from edgebuild.plan.selection import select
 from edgebuild.run.forecast import Forecast, forecast
 from edgebuild.run.session import Session, Silence, open_session
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from edgebuild.action import Action
     from edgebuild.plan.selection import Selection
+
+PENDING = 10
+"""Exit code of ``--exit-code`` when something would run."""
 
 COLOURS = {"run": "#f6c667", "cached": "#9ad0ec", "current": "#b7e4c7", "skipped": "#dddddd"}
 
@@ -26,42 +30,70 @@ COLOURS = {"run": "#f6c667", "cached": "#9ad0ec", "current": "#b7e4c7", "skipped
 class PlanOptions:
     """What the user asked of ``plan``."""
 
-    manifest: str
+    manifests: tuple[str, ...]
     words: tuple[str, ...]
     overrides: tuple[str, ...]
     templates: tuple[str, ...]
     until: str
+    force: bool
     form: str
     explain: bool
+    exit_code: bool
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Planned:
+    """One manifest's plan, and the state of every action of it."""
+
+    session: Session
+    states: Mapping[str, Forecast]
+
+    @property
+    def pending(self) -> bool:
+        """Whether something would run."""
+        return any(state.state == "run" for state in self.states.values())
 
 
 def plan(options: PlanOptions) -> int:
-    """Print the plan; nothing is run and nothing is required to be installed."""
-    session = open_session(options.manifest, overrides=options.overrides, templates=options.templates)
-    left_out = session.unavailable(skip_all=True)
-    chosen = select(session.plan, options.words, until=options.until)
-    states = _states(session, chosen, left_out, frozenset())
-    printers = {"json": _json, "dot": _dot, "mermaid": _mermaid}
-    if options.form in printers:
-        print(printers[options.form](session, states))
-    else:
-        print(_table(states, explain=options.explain))
-    return 0
+    """Print the plan; nothing is run and nothing is required to be installed.
+
+    Raises:
+        UsageError: Several manifests are to be one drawing.
+    """
+    if len(options.manifests) > 1 and options.form in {"dot", "mermaid"}:
+        raise UsageError(f"--format {options.form} draws one manifest", hint="name one of them")
+    found = []
+    for path in options.manifests:
+        session = open_session(path, overrides=options.overrides, templates=options.templates)
+        left_out = session.unavailable(skip_all=True)
+        chosen = select(session.plan, options.words, until=options.until)
+        force = chosen.asked if options.force else frozenset[str]()
+        found.append(planned(session, chosen, left_out, force=force))
+    print_plans(found, form=options.form, explain=options.explain)
+    return PENDING if options.exit_code and any(one.pending for one in found) else 0
 
 
-def print_forecast(
-    session: Session,
-    chosen: Selection,
-    left_out: Mapping[str, str],
-    *,
-    force: frozenset[str],
-    form: str,
-    explain: bool,
-) -> bool:
-    """Print what ``run`` would do, as ``text`` or ``json``; return whether anything would run."""
-    states = _states(session, chosen, left_out, force)
-    print(_json(session, states) if form == "json" else _table(states, explain=explain))
-    return any(state.state == "run" for state in states.values())
+def planned(
+    session: Session, chosen: Selection, left_out: Mapping[str, str], *, force: frozenset[str]
+) -> Planned:
+    """Return the state of every action of a plan."""
+    return Planned(session=session, states=_states(session, chosen, left_out, force))
+
+
+def print_plans(found: Sequence[Planned], *, form: str, explain: bool) -> None:
+    """Print plans; of several as text each below the name of its manifest, as JSON in one list."""
+    if form == "json":
+        rows = [_document(one.session, one.states) for one in found]
+        whole = rows[0] if len(rows) == 1 else {"schema": 1, "plans": rows}
+        print(json.dumps(whole, indent=2, ensure_ascii=False))
+        return
+    for one in found:
+        if form in {"dot", "mermaid"}:
+            print((_dot if form == "dot" else _mermaid)(one.session, one.states))
+            continue
+        if len(found) > 1:
+            print(f"{one.session.manifest.name}:")
+        print(_table(one.states, explain=explain))
 
 
 def _states(
@@ -80,11 +112,9 @@ def _states(
     return {action.id: found[action.id] for action in session.plan.actions}
 
 
-def _json(session: Session, states: Mapping[str, Forecast]) -> str:
+def _document(session: Session, states: Mapping[str, Forecast]) -> dict[str, Any]:
     rows = [_row(session, action, states[action.id]) for action in session.plan.actions]
-    return json.dumps(
-        {"schema": 1, "name": session.manifest.name, "actions": rows}, indent=2, ensure_ascii=False
-    )
+    return {"schema": 1, "name": session.manifest.name, "actions": rows}
 
 
 def _row(session: Session, action: Action, state: Forecast) -> dict[str, Any]:

@@ -23,11 +23,11 @@ from edgebuild.run.engine import run_actions
 from edgebuild.run.outcome import forget_lost, materialise, run_result, worst
 from edgebuild.run.session import Session, open_session
 from edgebuild.run.watch import watched_files, watched_variables
-from edgebuild.verbs.plan import print_forecast
+from edgebuild.verbs.plan import PENDING, planned, print_plans
 from edgebuild.verbs.show import Ended, idle_text, report_files, show
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from edgebuild.action import Action, ActionResult
@@ -39,9 +39,6 @@ if TYPE_CHECKING:
 
 ROUNDS = 3
 """How often a run starts over because bytes it counted on are gone from the store."""
-
-PENDING = 10
-"""Exit code of ``--dry-run --exit-code`` when something would run."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -78,6 +75,8 @@ class Watched:
 
 def run(options: RunOptions) -> int:
     """Run every manifest, one after the other, and return the worst exit code."""
+    if options.dry_run:
+        return _foresee(options)
     since = time.time_ns()
     ended: list[Ended] = []
     watched: list[Watched | None] = []
@@ -87,10 +86,9 @@ def run(options: RunOptions) -> int:
             one, seen, code = _one(path, options, received, code)
             ended += [one] if one else []
             watched.append(seen)
-            if received or (code and not options.keep_going and code != PENDING):
+            if received or (code and not options.keep_going):
                 break
-    if not options.dry_run:
-        show(ended, as_json=options.json, quiet=options.quiet, explain=options.explain)
+    show(ended, as_json=options.json, quiet=options.quiet, explain=options.explain)
     if received:
         return 128 + received[0]
     if all(watched) and not code:
@@ -104,6 +102,26 @@ def run(options: RunOptions) -> int:
     return code
 
 
+def _foresee(options: RunOptions) -> int:
+    """Print what every manifest's run would do."""
+    found = []
+    for path in options.manifests:
+        session, chosen, left_out, force = _opened(path, options)
+        found.append(planned(session, chosen, left_out, force=force))
+    print_plans(found, form="json" if options.json else "text", explain=options.explain)
+    return PENDING if options.exit_code and any(one.pending for one in found) else 0
+
+
+def _opened(path: str, options: RunOptions) -> tuple[Session, Selection, Mapping[str, str], frozenset[str]]:
+    """Return a manifest's plan, what of it was asked for, what is left out and why, and what is forced."""
+    session = open_session(path, overrides=options.overrides, templates=options.templates)
+    asked = own_targets(session.plan, select(session.plan, options.words, until=options.until))
+    left_out = session.unavailable(asked, skip_all=options.skip_unavailable)
+    chosen = select(session.plan, options.words, until=options.until, without=left_out)
+    session.require_distributions()
+    return session, chosen, left_out, chosen.asked if options.force else frozenset[str]()
+
+
 def _one(
     path: str, options: RunOptions, received: list[int], code: int
 ) -> tuple[Ended | None, Watched | None, int]:
@@ -112,16 +130,7 @@ def _one(
     Returns:
         How it ended, what it looked at when there was nothing to do, and the worst exit code so far.
     """
-    session = open_session(path, overrides=options.overrides, templates=options.templates)
-    asked = own_targets(session.plan, select(session.plan, options.words, until=options.until))
-    left_out = session.unavailable(asked, skip_all=options.skip_unavailable)
-    chosen = select(session.plan, options.words, until=options.until, without=left_out)
-    session.require_distributions()
-    force = chosen.asked if options.force else frozenset[str]()
-    if options.dry_run:
-        form = "json" if options.json else "text"
-        pending = print_forecast(session, chosen, left_out, force=force, form=form, explain=options.explain)
-        return None, None, PENDING if (pending and options.exit_code) else code
+    session, chosen, left_out, force = _opened(path, options)
     started = dt.datetime.now(dt.UTC).astimezone().isoformat(timespec="seconds")
     clock = time.monotonic()
     wanted = set(chosen.actions)

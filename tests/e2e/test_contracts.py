@@ -174,6 +174,19 @@ def test_a_manifest_is_found_from_anywhere(fresh: Workspace) -> None:
     assert here.json() == elsewhere.json()
 
 
+def test_a_plan_takes_the_words_of_a_run_that_decide_what_runs(fresh: Workspace) -> None:
+    (fresh.tools / "shellyc").unlink()  # a plan needs nothing to be installed
+    words = ("chip", "int8", "--until", "validate", "--force", "--compare", "--skip-unavailable")
+    done = fresh.eb("plan", "manifest.yaml", *words, "--exit-code")
+    assert done.code == 10, done.err
+    assert "skipped  chip/compile" in done.out
+    assert "forced: --force" in done.out
+    both = fresh.eb("plan", "manifest.yaml", "manifest.yaml", "--json").json()
+    assert [len(one["actions"]) > 1 for one in both["plans"]] == [True, True]
+    drawn = fresh.eb("plan", "manifest.yaml", "manifest.yaml", "--format", "dot")
+    assert (drawn.code, drawn.err) == (2, "edgebuild: --format dot draws one manifest\n  name one of them\n")
+
+
 def test_a_reader_that_leaves_early_is_no_error(fresh: Workspace) -> None:
     with fresh.start("commands", "manifest.yaml") as process:
         assert process.stdout is not None
