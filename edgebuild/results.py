@@ -34,6 +34,9 @@ class TargetResult:
         benchmark: Benchmark document, or None.
         search: What the search that chose its float nodes found, or None.
         comparison: Comparison with the float model, block by block, or None.
+        baseline: Metrics of the float model that it is compared with, where that is not the run's: a model
+            with another head.
+        baseline_detections: That model's detections document, or None.
         actions: Ids of the actions it needed.
     """
 
@@ -52,6 +55,8 @@ class TargetResult:
     benchmark: Path | None = None
     search: Path | None = None
     comparison: Path | None = None
+    baseline: tuple[Metric, ...] = ()
+    baseline_detections: Path | None = None
     actions: tuple[str, ...] = ()
 
 
@@ -165,7 +170,8 @@ def _action(view: ActionView) -> dict[str, Any]:
 
 
 def _target(target: TargetResult) -> dict[str, Any]:
-    return {
+    own = {"baseline": [metric_row(metric) for metric in target.baseline]} if target.baseline else {}
+    return own | {
         "name": target.name,
         "toolchain": target.toolchain,
         "recipe": target.recipe,

@@ -21,6 +21,9 @@ WEIGHT_SUFFIXES = (".pt", ".onnx")
 _ARCHITECTURE = re.compile(
     r"(yolov?[0-9]+[a-z]?|yoloe-[a-z0-9]+|rtdetr-[a-z0-9]+)[0-9a-z]*(-[a-z0-9]+)*\.ya?ml"
 )
+_ONE_HEAD = re.compile(r"yolov[3-9]|yolo1[12]|rtdetr")
+"""Architectures whose only head gives boxes that overlap, or that has no other."""
+
 _TASK_SUFFIXES = {"segment": "-seg", "pose": "-pose", "classify": "-cls", "obb": "-obb"}
 _LFS_POINTER = b"version https://git-lfs.github.com/spec/"
 
@@ -52,6 +55,22 @@ def check_model(root: Node, base: Base) -> Iterator[Problem]:
         yield from check_weights(weights, "model.weights", base)
     if train is not None:
         yield from _check_train(root, train, base)
+    yield from _check_export(model)
+
+
+def _check_export(model: Node) -> Iterator[Problem]:
+    """Yield that a head is asked for which the model cannot have, where the manifest says enough to know."""
+    asked, task = model.get("export", "end2end"), model.get("task")
+    if asked is None or asked.value is not True:
+        return
+    path, hint = "model.export.end2end", "set it to false"
+    if task is not None and task.text == "classify":
+        yield asked.problem(path, "a classifier has no boxes to select", hint=hint)
+        return
+    base = model.get("train", "base")
+    if base is not None and _ONE_HEAD.match(base.text) and _ARCHITECTURE.fullmatch(base.text):
+        text = f"{base.text} has no head that selects its boxes itself"
+        yield asked.problem(path, text, hint=f"{hint}, or train a yolo26 architecture")
 
 
 def check_weights(

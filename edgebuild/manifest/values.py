@@ -42,11 +42,16 @@ class Train:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Export:
-    """ONNX export settings."""
+    """ONNX export settings.
+
+    Attributes:
+        end2end: The head that selects its boxes itself, where the model has two.
+    """
 
     opset: int
     simplify: bool
     dynamic: bool
+    end2end: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

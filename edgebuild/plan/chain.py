@@ -24,6 +24,10 @@ if TYPE_CHECKING:
     from edgebuild.manifest.values import Export, Manifest, Quantize, Target
 
 
+ONE_TO_MANY = "one-to-many"
+"""What names an export with the head whose overlapping boxes are suppressed, where the other is asked for."""
+
+
 def weights(manifest: Manifest) -> Ref | FileRef:
     """Return the model's weights: given, or trained."""
     given = manifest.model.weights
@@ -84,6 +88,8 @@ def export(manifest: Manifest, target: Target, batch: int, settings: Export | No
     arguments += ["--batch", str(batch), "--opset", str(settings.opset)]
     arguments += ["--simplify"] if settings.simplify else []
     arguments += ["--dynamic"] if settings.dynamic else []
+    if settings.end2end or model.export.end2end:
+        arguments.append("--end2end" if settings.end2end else "--no-end2end")
     arguments += ["--model", "out/model.onnx", "--info", "out/model.json"]
     return own_step(
         f"export{export_label(model.export, settings, batch)}",
@@ -100,6 +106,8 @@ def export(manifest: Manifest, target: Target, batch: int, settings: Export | No
             ("--opset", "model.export.opset"),
             ("--simplify", "model.export.simplify"),
             ("--dynamic", "model.export.dynamic"),
+            ("--end2end", "model.export.end2end"),
+            ("--no-end2end", "model.export.end2end"),
             ("--batch", f"targets.{target.name}.batch"),
         ),
     )
@@ -287,6 +295,7 @@ def fitted_parts(asked: Export, settings: Export) -> list[str]:
     return [
         *([f"op{settings.opset}"] if settings.opset != asked.opset else []),
         *(["static"] if settings.dynamic != asked.dynamic else []),
+        *([ONE_TO_MANY] if settings.end2end != asked.end2end else []),
     ]
 
 

@@ -10,6 +10,7 @@ from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
 from edgebuild.action import ActionInput, FileInput, FindingsInput, TreeInput
+from edgebuild.plan.chain import ONE_TO_MANY
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -41,7 +42,8 @@ def assumed(plan: Plan, action: Action) -> list[str]:
     toolchains = {target.toolchain.name: target.versions for target in targets}
     fitted = [one for target in targets for one in target.notes if one.id.endswith("-fitted")]
     # The float model that targets are compared with is exported as the manifest says.
-    notes = [one.message for one in fitted] if re.search(r"^export@.*(op\d+|static)", action.id) else []
+    changed = re.search(rf"^export@.*(op\d+|static|{ONE_TO_MANY})", action.id)
+    notes = [one.message for one in fitted] if changed else []
     return notes + [
         f"{name}/{chosen.tool} is not here: this is for version {chosen.text}"
         for name, versions in toolchains.items()

@@ -27,6 +27,7 @@ OWN = (
     "calibration-shift",
     "calibration-size",
     "choice-without-node",
+    "head-fitted",
     "not-reproducible",
     "opset-fitted",
     "other-cpu-family",

@@ -118,7 +118,8 @@ def target_notes(
         fitted: Its export.
         versions: The versions of tools that its commands are made for.
     """
-    changed = fit_notes(target, toolchain, manifest.model.export, fitted)
+    head = chosen_head(target, chosen_recipe(target, toolchain))
+    changed = fit_notes(target, toolchain, manifest.model.export, fitted, head)
     assumed = version_notes(target, toolchain, versions)
     return (*changed, *assumed, *calibration_notes(manifest, target, toolchain))
 

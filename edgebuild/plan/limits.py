@@ -1,8 +1,8 @@
 """What a compiler can take, against what a manifest asks for: what is wrong, and what is changed. Pure.
 
-A toolchain's ``limits`` are checked before anything runs, all together, with what to change. Two things are
-changed for a target without asking, and said so in a note: the opset of its export, where the weights can
-be exported anew, and open dimensions, which its batch and the image size fix.
+A toolchain's ``limits`` are checked before anything runs, all together, with what to change. Three things are
+changed for a target without asking, and said so in a note: the opset of its export and the head, where the
+weights can be exported anew, and open dimensions, which its batch and the image size fix.
 """
 
 from __future__ import annotations
@@ -21,19 +21,27 @@ if TYPE_CHECKING:
 ONNX_SOURCES = frozenset({"onnx", "fp16", "dynamic", "qdq", "qdq_w8a16", "qdq_naive"})
 """Sources of a recipe that are ONNX files."""
 
+SELECTION = "TopK"
+"""The ONNX operator by which a head that selects its boxes itself is known."""
+
+SELECTION_HINT = "export the ONNX with the head whose overlapping boxes are suppressed, or use `head: cut`"
+
 Fault = tuple[str, str, str]
 """Path in the manifest, what does not fit, what to write there."""
 
 
-def fitted_export(manifest: Manifest, toolchain: Toolchain, recipe: Recipe) -> Export:
+def fitted_export(manifest: Manifest, toolchain: Toolchain, recipe: Recipe, head: str = "full") -> Export:
     """Return the export settings for a target: the manifest's, as far as its compiler can take them.
 
     Args:
         manifest: The manifest.
         toolchain: The target's toolchain.
         recipe: The target's recipe.
+        head: Where the model ends that the target reads.
     """
     asked = manifest.model.export
+    if _exportable(manifest) and not _takes_selection(toolchain, head):
+        asked = replace(asked, end2end=False)
     if not _reads_onnx(recipe):
         return asked
     dynamic = asked.dynamic and toolchain.limits.dynamic
@@ -41,9 +49,26 @@ def fitted_export(manifest: Manifest, toolchain: Toolchain, recipe: Recipe) -> E
     return replace(asked, opset=opset, dynamic=dynamic)
 
 
-def fit_notes(target: Target, toolchain: Toolchain, asked: Export, fitted: Export) -> tuple[Finding, ...]:
+def _takes_selection(toolchain: Toolchain, head: str) -> bool:
+    """Say whether a head that selects its boxes itself suits a target.
+
+    A cut model ends before the selection. A normalised head cannot have one: it returns class numbers.
+    """
+    return head == "cut" or (head == "full" and toolchain.limits.end2end)
+
+
+def fit_notes(
+    target: Target, toolchain: Toolchain, asked: Export, fitted: Export, head: str = "full"
+) -> tuple[Finding, ...]:
     """Return in words what was changed for a target so that its compiler can take the model."""
     notes = []
+    if fitted.end2end != asked.end2end:
+        why = "a normalised head" if head == "normalised" else toolchain.name
+        message = f"{target.name} is exported with the head whose overlapping boxes are suppressed: "
+        message += f"{why} cannot select boxes"
+        hint = "it is compared with the float model of that head; every target has it with "
+        hint += "model.export.end2end: false"
+        notes.append(Finding(id="head-fitted", level="note", message=message, hint=hint))
     if fitted.opset != asked.opset:
         span = _span(toolchain.limits.opset)
         message = f"{target.name} is exported with opset {fitted.opset}: {toolchain.name} takes {span}"
@@ -75,16 +100,31 @@ def limit_faults(manifest: Manifest, target: Target, toolchain: Toolchain, recip
         nearest = _nearest(opset, limits.opset)
         text = f"{name} takes ONNX opset {_span(limits.opset)}, the export has {opset}"
         yield path, text, f"export the ONNX with opset {nearest} and set model.export.opset: {nearest}"
+    yield from _selection_faults(manifest, target, toolchain, recipe)
     if not _inside(target.batch, limits.batch):
         text = f"{name} takes batch {_span(limits.batch)}, the target has {target.batch}"
         yield f"{path}.batch", text, f"set {path}.batch: {_nearest(target.batch, limits.batch)}"
 
 
+def _selection_faults(
+    manifest: Manifest, target: Target, toolchain: Toolchain, recipe: Recipe
+) -> Iterator[Fault]:
+    """Yield that an ONNX file has a head that a target cannot have; it cannot be exported anew."""
+    head = target.head or recipe.head
+    if not manifest.model.export.end2end or _exportable(manifest) or _takes_selection(toolchain, head):
+        return
+    text = f"{toolchain.name} takes no head that selects its boxes itself (model.export.end2end)"
+    if head == "normalised":
+        text = "a normalised head cannot be made of one that selects its boxes itself (model.export.end2end)"
+    cut = f"set targets.{target.name}.head: cut, or " if "cut" in recipe.heads else ""
+    yield f"targets.{target.name}", text, f"{cut}give model.weights as a .pt file, which has both heads"
+
+
 def needs_look(manifest: Manifest, toolchain: Toolchain) -> bool:
     """Say whether the ONNX itself has to be looked at before the compiler gets it."""
     limits = toolchain.limits
-    open_opset = limits.opset != (1, None) and not _exportable(manifest)
-    return bool(limits.refuse or limits.size_mb or open_opset)
+    unknown = (limits.opset != (1, None) or not limits.end2end) and not _exportable(manifest)
+    return bool(limits.refuse or limits.size_mb or unknown)
 
 
 def look_arguments(toolchain: Toolchain) -> list[str]:
@@ -94,8 +134,11 @@ def look_arguments(toolchain: Toolchain) -> list[str]:
     if limits.opset != (1, None):
         arguments += ["--opset", str(limits.opset[0]), str(limits.opset[1] or 0)]
     arguments += ["--static"] if not limits.dynamic else []
-    arguments += ["--refuse", *limits.refuse] if limits.refuse else []
-    arguments += ["--refuse-hint", limits.refuse_hint] if limits.refuse_hint else []
+    selecting = () if limits.end2end or SELECTION in limits.refuse else (SELECTION,)
+    refused = (*limits.refuse, *selecting)
+    hint = limits.refuse_hint or (SELECTION_HINT if selecting else "")
+    arguments += ["--refuse", *refused] if refused else []
+    arguments += ["--refuse-hint", hint] if hint else []
     return [*arguments, *(["--size-mb", f"{limits.size_mb:g}"] if limits.size_mb else [])]
 
 

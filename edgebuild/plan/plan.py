@@ -10,18 +10,17 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from edgebuild.errors import ManifestError
-from edgebuild.gates import METRICS
 from edgebuild.plan import measure
 from edgebuild.plan.finding_levels import finding_problems
 from edgebuild.plan.fit import chosen_head, chosen_recipe, target_notes, target_problems
-from edgebuild.plan.measure import Subject
 from edgebuild.plan.own_step import Ref
+from edgebuild.plan.reference import reference
 from edgebuild.plan.source import Sources
 from edgebuild.plan.tool_version import tool_versions
 from edgebuild.plan.vendor import late_steps, package_files, vendor_step
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from edgebuild.action import Action, Finding
     from edgebuild.errors import Problem
@@ -48,7 +47,9 @@ class TargetPlan:
         validate: Id of its validation, or empty when nothing of it can be evaluated.
         detections: Id of its pictures, or empty.
         benchmark: Id of its benchmark here, or empty.
-        compare: Id of its comparison with the float model, or empty.
+        compare: Id of its comparison with the float model, block by block, or empty.
+        baseline: Id of the validation of the float model that it is compared with, or empty.
+        baseline_detections: Id of that model's pictures, or empty.
         search: Id of the search that chose its float nodes, or empty.
         verdict: Id of its verdict.
         package: Id of its package, or empty for a target that is only compared with.
@@ -65,6 +66,8 @@ class TargetPlan:
     detections: str
     benchmark: str
     compare: str
+    baseline: str
+    baseline_detections: str
     search: str
     verdict: str
     package: str
@@ -153,7 +156,6 @@ class _Draft:
         self._actions: dict[str, Action] = {}
         self._order: dict[str, int] = {}
         self._targets: list[TargetPlan] = []
-        self._pictures = ""
 
     def finish(self) -> Plan:
         """Return the plan."""
@@ -161,8 +163,10 @@ class _Draft:
             manifest=self._manifest,
             actions=tuple(self._actions.values()),
             targets=tuple(self._targets),
-            baseline="baseline" if "baseline" in self._actions else "",
-            baseline_detections=self._pictures,
+            baseline=_chosen("baseline", (target.baseline for target in self._targets)),
+            baseline_detections=_chosen(
+                "baseline-detections", (target.baseline_detections for target in self._targets)
+            ),
         )
 
     def add_target(self, target: Target, toolchain: Toolchain) -> None:
@@ -180,6 +184,8 @@ class _Draft:
             source.add_step(made)
         artifact = source.get(recipe.artifact)
         measured = self._measure(target, toolchain, recipe, source)
+        float_model = reference(self.add, self._manifest, target, source)
+        measured["verdict"] |= float_model.gates
         made_by = [artifact.action, *(ref.action for ref in measured["verdict"].values())]
         heard = self._closure(made_by) if target.findings else ()
         verdict = self.add(measure.verdict(target, artifact, measured["verdict"], heard))
@@ -198,6 +204,8 @@ class _Draft:
                 detections=_id(pictures.get("detections")),
                 benchmark=_id(measured["verdict"].get("benchmark")),
                 compare=_id(pictures.get("comparison")),
+                baseline=float_model.validate,
+                baseline_detections=float_model.detections,
                 search=source.searched,
                 verdict=verdict,
                 package=package,
@@ -242,29 +250,7 @@ class _Draft:
             timed, info = source.get(recipe.benchmark.artifact), source.info()
             done = self.add(measure.timing(target, toolchain, recipe.benchmark, timed, info))
             verdict["benchmark"] = Ref(action=done, output="benchmark", name="benchmark.json")
-        verdict |= self._baseline(target, source)
         return {"verdict": verdict, "pictures": pictures}
-
-    def _baseline(self, target: Target, source: Sources) -> dict[str, Ref]:
-        """Write down the float model's measurements; return those that the target's gates compare with."""
-        manifest = self._manifest
-        found: dict[str, Ref] = {}
-        relative = {METRICS[g.metric.partition("/")[0]].source for g in target.gates if g.relative}
-        if manifest.dataset is None and not relative:
-            return found
-        float_model = Subject(artifact=source.onnx(1), info=source.info(1), evidence="host")
-        if manifest.dataset is not None:
-            done = self.add(measure.validate(manifest, "baseline", target.name, float_model))
-            picture = measure.detections(manifest, "baseline-detections", target.name, float_model)
-            self._pictures = self.add(picture)
-            if "validate" in relative:
-                found["baseline"] = Ref(action=done, output="metrics", name="metrics.json")
-        if "benchmark" in relative:
-            done = self.add(measure.benchmark(target, _baseline_benchmark(target), float_model, 1))
-            found["baseline-benchmark"] = Ref(action=done, output="benchmark", name="benchmark.json")
-        if "artifact" in relative:
-            found["baseline-artifact"] = float_model.artifact
-        return found
 
     def _package(  # noqa: PLR0913 - a package has this many parts
         self,
@@ -318,9 +304,10 @@ class _Draft:
         return tuple(sorted(wanted, key=self._order.__getitem__))
 
 
-def _baseline_benchmark(target: Target) -> str:
-    settings = target.benchmark
-    return f"baseline-benchmark@t{settings.threads}-w{settings.warmup}-r{settings.runs}"
+def _chosen(first: str, ids: Iterable[str]) -> str:
+    """Return the float model's id of a plan: as the manifest says, unless every target has another head."""
+    found = list(filter(None, ids))
+    return first if first in found else next(iter(found), "")
 
 
 def _id(ref: Ref | None) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from edgebuild.plan import chain
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from edgebuild.action import Action
-    from edgebuild.manifest.values import Manifest, Quantize, Target
+    from edgebuild.manifest.values import Export, Manifest, Quantize, Target
     from edgebuild.toolchain.load import Recipe, Toolchain
 
 
@@ -58,7 +59,7 @@ class Sources:
         self._types = without_decode(types) if head == "cut" else types
         self._head = head
         self._recipe = recipe
-        self.export = fitted_export(manifest, toolchain, recipe or toolchain.default_recipe)
+        self.export = fitted_export(manifest, toolchain, recipe or toolchain.default_recipe, head)
         self._steps: dict[str, Action] = {}
         self.used: set[str] = set()
         self.searched = ""
@@ -101,27 +102,40 @@ class Sources:
         }
         return makers[name]()
 
-    def onnx(self, batch: int, *, fitted: bool = False) -> Ref:
-        """Return the float ONNX for a batch size as exported: as the manifest says, or as it fits."""
+    def onnx(self, batch: int) -> Ref:
+        """Return the float ONNX for a batch size, exported as it fits the target."""
+        return self._exported(batch, self.export)
+
+    def reference(self) -> tuple[Ref, Ref, str]:
+        """Return the float model that the target is compared with, its description, and its label.
+
+        It is exported as the manifest says, but with the target's head: the two heads of a model have
+        weights of their own, and the difference between them is no loss of the target's.
+        """
+        asked = self._manifest.model.export
+        same = replace(asked, end2end=self.export.end2end)
+        model = self._exported(1, same)
+        info = Ref(action=model.action, output="info", name="model.json")
+        return model, info, chain.export_label(asked, same, 1)
+
+    def _exported(self, batch: int, settings: Export) -> Ref:
         if self._manifest.model.train is not None:
             self._add(chain.train(self._manifest, self._target))
-        settings = self.export if fitted else None
         done = self._add(chain.export(self._manifest, self._target, batch, settings))
         return Ref(action=done, output="model", name="model.onnx")
 
     def model(self) -> Ref:
         """Return the float ONNX with the target's batch and the recipe's head."""
-        exported = self.onnx(self._target.batch, fitted=True)
+        exported = self.onnx(self._target.batch)
         if self._head == "full":
             return exported
         info = Ref(action=exported.action, output="info", name="model.json")
         done = self._add(chain.head(self._target, self._head, exported, info, self._variant()))
         return Ref(action=done, output="model", name="model.onnx")
 
-    def info(self, batch: int = 0) -> Ref:
-        """Return the description of the exported model for a batch size; 0 means the recipe's own model."""
-        done = (self.onnx(batch) if batch else self.model()).action
-        return Ref(action=done, output="info", name="model.json")
+    def info(self) -> Ref:
+        """Return the description of the recipe's model."""
+        return Ref(action=self.model().action, output="info", name="model.json")
 
     def _variant(self) -> str:
         """Return what sets the target's model apart from the one that most targets read."""

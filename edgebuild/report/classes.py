@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
 from edgebuild.report.markup import Markup, el, fixed
 from edgebuild.report.plots import COLOURS, colour
-from edgebuild.report.words import delta, metric_title, plural
+from edgebuild.report.words import delta, float_of, metric_title, plural
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -36,11 +36,13 @@ class Series:
         names: Names of the targets.
         values: By class name.
         colour: Class of the style sheet.
+        baseline: The float model's values, by class name; empty for that model itself.
     """
 
     names: tuple[str, ...]
     values: Mapping[str, float]
     colour: str
+    baseline: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def title(self) -> str:
@@ -62,7 +64,7 @@ def per_class(run: RunResult) -> Markup | None:
         _legend(first[: MAX_SERIES + 1]),
         el("div", _bars(drawn, first[: MAX_SERIES + 1]), class_="scroll"),
         el("figcaption", _caption(len(drawn), len(classes), len(first))),
-        el("details", el("summary", "All values"), _table(classes, first, baseline)),
+        el("details", el("summary", "All values"), _table(classes, first)),
         class_="classes",
     )
 
@@ -74,16 +76,18 @@ def _values(metrics: Sequence[Metric]) -> dict[str, float]:
 
 def _series(run: RunResult) -> list[Series]:
     """Return one series per distinct set of values: targets that share an artifact share a bar."""
-    same: dict[tuple[tuple[str, float], ...], list[int]] = {}
+    same: dict[tuple[Any, ...], list[int]] = {}
     for index, target in enumerate(run.targets):
         if values := _values(target.metrics):
-            same.setdefault(tuple(sorted(values.items())), []).append(index)
+            same.setdefault((target.baseline, *sorted(values.items())), []).append(index)
     found = []
     for number, indexes in enumerate(same.values()):
         targets = [run.targets[index] for index in indexes]
         shade = colour(run, targets[0]) if len(run.targets) <= COLOURS else f"c{number % COLOURS}"
         values = _values(targets[0].metrics)
-        found.append(Series(names=tuple(target.name for target in targets), values=values, colour=shade))
+        names = tuple(target.name for target in targets)
+        base = _values(float_of(run, targets[0]))
+        found.append(Series(names=names, values=values, colour=shade, baseline=base))
     return found
 
 
@@ -155,21 +159,18 @@ def _caption(drawn: int, classes: int, series: int) -> str:
     return "; ".join(said) + "."
 
 
-def _table(classes: Sequence[str], series: Sequence[Series], baseline: Mapping[str, float]) -> Markup:
+def _table(classes: Sequence[str], series: Sequence[Series]) -> Markup:
     head = el("tr", el("th", "class", scope="col"),
               [el("th", _shortened(one), scope="col", class_="num") for one in series])  # fmt: skip
-    rows = [
-        el("tr", el("th", name, scope="row"), [_cell(one, name, baseline) for one in series])
-        for name in classes
-    ]
+    rows = [el("tr", el("th", name, scope="row"), [_cell(one, name) for one in series]) for name in classes]
     return el("div", el("table", el("thead", head), el("tbody", rows)), class_="scroll")
 
 
-def _cell(one: Series, name: str, baseline: Mapping[str, float]) -> Markup:
+def _cell(one: Series, name: str) -> Markup:
     value = one.values.get(name)
     if value is None:
         return el("td", "n/a", class_="num muted")
-    text, verdict = delta(METRIC, value, baseline.get(name)) if one.names != ("float",) else ("", "")
+    text, verdict = delta(METRIC, value, one.baseline.get(name))
     return el(
         "td", f"{value:.4f}", el("small", text, class_=f"delta {verdict}") if text else None, class_="num"
     )

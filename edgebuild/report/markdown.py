@@ -14,6 +14,8 @@ from edgebuild.report.tables import COLUMNS
 from edgebuild.report.words import (
     SYMBOLS,
     delta,
+    float_models,
+    float_of,
     limit,
     metric_title,
     named,
@@ -102,14 +104,16 @@ def _gates(target: TargetResult) -> str:
 
 
 def _metrics(run: RunResult) -> Iterator[str]:
-    rows = [("float", run.baseline), *((target.name, target.metrics) for target in run.targets)]
-    names = [name for name in COLUMNS if any(named(metrics, name) for _, metrics in rows)]
+    rows: list[tuple[str, tuple[Metric, ...], tuple[Metric, ...]]] = [
+        *((title, metrics, ()) for title, metrics in float_models(run)),
+        *((target.name, target.metrics, float_of(run, target)) for target in run.targets),
+    ]
+    names = [name for name in COLUMNS if any(named(metrics, name) for _, metrics, _ in rows)]
     if not names:
         return
     yield from _head(("", *(metric_title(name) for name in names)))
-    for title, metrics in rows:
+    for title, metrics, base in rows:
         if metrics:
-            base = run.baseline if metrics is not run.baseline else ()
             cells = (_cell(named(metrics, name), named(base, name)) for name in names)
             yield _row((f"**{plain(title)}**", *cells))
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import base64
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from edgebuild.report.markup import Markup, el, fixed
 from edgebuild.report.shapes import draw_objects, is_object
-from edgebuild.report.words import plural
+from edgebuild.report.words import plural, shortened
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -32,12 +32,12 @@ class Column:
     Attributes:
         title: Names of the targets, or ``float``.
         images: Image entries of the detections document, by file.
-        float_model: This is the column the others are compared with.
+        reference: Those of the float model that it is compared with, by file; empty: there is none.
     """
 
     title: str
     images: Mapping[str, Mapping[str, Any]]
-    float_model: bool = False
+    reference: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
 
 def pictures(run: RunResult) -> Markup | None:
@@ -52,7 +52,7 @@ def pictures(run: RunResult) -> Markup | None:
     classified = any(_is_classified(image) for column in drawn for image in column.images.values())
     head = el("tr", [el("th", column.title, scope="col") for column in drawn])
     rows = [
-        el("tr", [_cell(file, index, column, drawn[0], classes) for column in drawn])
+        el("tr", [_cell(file, index, column, classes) for column in drawn])
         for index, file in enumerate(shown)
     ]
     return el(
@@ -128,18 +128,24 @@ def _is_image(image: Any) -> bool:
 
 def _columns(run: RunResult) -> list[Column]:
     """Return float first, then one column per distinct set of detections."""
-    columns = []
-    if images := read_detections(run.baseline_detections):
-        columns.append(Column(title="float", images={i["file"]: i for i in images}, float_model=True))
-    same: dict[str, tuple[list[str], list[dict[str, Any]]]] = {}
+    floats = _by_file(run.baseline_detections)
+    columns = [Column(title="float", images=floats)] if floats else []
+    same: dict[str, tuple[list[str], dict[str, dict[str, Any]], dict[str, dict[str, Any]]]] = {}
     for target in run.targets:
-        if images := read_detections(target.detections):
-            key = json.dumps([[i["file"], i["detections"]] for i in images])
-            same.setdefault(key, ([], images))[0].append(target.name)
-    for names, found in same.values():
-        title = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
-        columns.append(Column(title=title, images={image["file"]: image for image in found}))
+        if images := _by_file(target.detections):
+            reference = _by_file(target.baseline_detections) or floats
+            seen = [[file, image["detections"]] for file, image in images.items()]
+            key = json.dumps([str(target.baseline_detections), seen])
+            same.setdefault(key, ([], images, reference))[0].append(target.name)
+    columns += [
+        Column(title=shortened(names), images=images, reference=reference)
+        for names, images, reference in same.values()
+    ]
     return columns
+
+
+def _by_file(path: Path | None) -> dict[str, dict[str, Any]]:
+    return {image["file"]: image for image in read_detections(path)}
 
 
 def _photo(index: int, file: str, columns: Sequence[Column]) -> Markup | None:
@@ -191,12 +197,11 @@ def _controls(classes: Mapping[str, str], *, boxes: bool) -> Markup | None:
     )
 
 
-def _cell(file: str, index: int, column: Column, first: Column, classes: Mapping[str, str]) -> Markup:
+def _cell(file: str, index: int, column: Column, classes: Mapping[str, str]) -> Markup:
     image = column.images.get(file)
     if image is None:
         return el("td", el("p", "not run on this image", class_="muted"))
-    reference = first.images.get(file) if first.float_model and not column.float_model else None
-    words, shapes = _compared(image, reference, classes)
+    words, shapes = _compared(image, column.reference.get(file), classes)
     return el(
         "td",
         el(

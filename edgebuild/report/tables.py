@@ -13,6 +13,8 @@ from edgebuild.report.words import (
     OUTCOMES,
     SYMBOLS,
     delta,
+    float_models,
+    float_of,
     limit,
     metric_title,
     named,
@@ -110,14 +112,16 @@ def _verdict_cells(target: TargetResult, verdict: Verdict) -> list[Markup]:
 
 def metric_table(run: RunResult) -> Markup:
     """Return one row per target, the float model first, with differences from it."""
-    names = [name for name in COLUMNS if named(run.baseline, name) or _anyone(run, name)]
+    floats = float_models(run)
+    names = [name for name in COLUMNS if any(named(one, name) for _, one in floats) or _anyone(run, name)]
     heads = ("", *(metric_title(name) + (f" ({unit})" if (unit := _unit(name)) else "") for name in names))
     rows = []
-    if run.baseline:
-        rows.append(_metric_row(el("b", "float"), "the model before quantization", run.baseline, names, ()))
+    for title, metrics in floats:
+        said = "the model before quantization" if title == "float" else "the same with the other head"
+        rows.append(_metric_row(el("b", title), said, metrics, names, ()))
     for target in run.targets:
-        said = el("b", target.name), f"{SYMBOLS[target.status]} {target.status}"
-        rows.append(_metric_row(*said, target.metrics, names, run.baseline))
+        state = f"{SYMBOLS[target.status]} {target.status}"
+        rows.append(_metric_row(el("b", target.name), state, target.metrics, names, float_of(run, target)))
     return _table(heads, [el("tbody", rows)], class_="metrics", numeric=range(1, len(heads)))
 
 

@@ -185,6 +185,26 @@ def seconds(value: float) -> str:
     return f"{whole // 3600} h {whole % 3600 // 60:02} min"
 
 
+def float_of(run: RunResult, target: TargetResult) -> tuple[Metric, ...]:
+    """Return the metrics of the float model that a target is compared with."""
+    return target.baseline or run.baseline
+
+
+def float_models(run: RunResult) -> list[tuple[str, tuple[Metric, ...]]]:
+    """Return every float model that something is compared with: a name, and its metrics; the run's first."""
+    found = [("float", run.baseline)] if run.baseline else []
+    others: dict[tuple[Metric, ...], list[str]] = {}
+    for target in run.targets:
+        if target.baseline:
+            others.setdefault(target.baseline, []).append(target.name)
+    return found + [(f"float of {shortened(names)}", metrics) for metrics, names in others.items()]
+
+
+def shortened(names: Sequence[str]) -> str:
+    """Return names in one line, of many the first ones."""
+    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+
+
 def named(metrics: Sequence[Metric], name: str) -> Metric | None:
     """Return the metric of that name, or None."""
     return next((metric for metric in metrics if metric.name == name), None)

@@ -108,7 +108,7 @@ def run_result(  # noqa: PLR0913 - a run has this many sides
             for action in plan.actions
         ),
         targets=tuple(found),
-        baseline=_baseline(plan, results, context),
+        baseline=_baseline(plan.baseline, results, context),
         baseline_detections=_blob(results, plan.baseline_detections, "detections", context),
         protocol=_protocol(plan),
     )
@@ -155,6 +155,8 @@ def _require_documents(plan: Plan, results: Mapping[str, ActionResult], context:
     wanted = [(plan.baseline, "metrics"), (plan.baseline_detections, "detections")]
     for target in plan.targets:
         wanted += [
+            (target.baseline, "metrics"),
+            (target.baseline_detections, "detections"),
             (target.verdict, "verdict"),
             (target.detections, "detections"),
             (target.benchmark, "benchmark"),
@@ -205,6 +207,10 @@ def _target(
         benchmark=_blob(results, target.benchmark, "benchmark", context),
         search=_blob(results, target.search, "search", context),
         comparison=_blob(results, target.compare, "comparison", context),
+        baseline=_baseline(target.baseline, results, context) if target.baseline != plan.baseline else (),
+        baseline_detections=_blob(results, target.baseline_detections, "detections", context)
+        if target.baseline != plan.baseline
+        else None,
         actions=target.actions,
     )
 
@@ -239,8 +245,8 @@ def _done(result: ActionResult | None) -> bool:
     return result is not None and result.outcome in {Outcome.RAN, Outcome.CACHED, Outcome.CURRENT}
 
 
-def _baseline(plan: Plan, results: Mapping[str, ActionResult], context: Context) -> tuple[Metric, ...]:
-    document = _document(results, plan.baseline, "metrics", context)
+def _baseline(validate: str, results: Mapping[str, ActionResult], context: Context) -> tuple[Metric, ...]:
+    document = _document(results, validate, "metrics", context)
     evidence = document.get("evidence", "host")
     return tuple(_metric({"evidence": evidence, **row}) for row in document.get("metrics", ()))
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from edgebuild.steps._model_info import describe_model
+from edgebuild.steps._model_info import describe_model, is_end2end
 from edgebuild.steps._onnx_file import (
     check_model,
     input_of,
@@ -45,7 +45,8 @@ class Options:
         opset: Version of the standard operator set; an ONNX model may use a lower one.
         simplify: Fold and fuse with onnxslim.
         dynamic: Leave batch, height and width open.
-        end2end: Export the head that needs no suppression of overlapping boxes, where the model has one.
+        end2end: True: the head that selects its boxes itself. False: the one whose overlapping boxes are
+            suppressed afterwards. None: that one too, unless the file holds the other alone.
     """
 
     weights: str
@@ -55,7 +56,7 @@ class Options:
     opset: int
     simplify: bool
     dynamic: bool
-    end2end: bool
+    end2end: bool | None = None
 
 
 def main(argv: Sequence[str]) -> None:
@@ -69,7 +70,7 @@ def main(argv: Sequence[str]) -> None:
     parser.add_argument("--simplify", action="store_true")
     parser.add_argument("--dynamic", action="store_true")
     parser.add_argument(
-        "--end2end", action="store_true", help="the head without suppression, if there is one"
+        "--end2end", action=argparse.BooleanOptionalAction, help="the head that selects its boxes itself"
     )
     parser.add_argument("--model", required=True, help="where to write the ONNX model")
     parser.add_argument("--info", required=True, help="where to write its description")
@@ -106,6 +107,7 @@ def export(options: Options) -> Any:
     remove_host_traces(model)
     name_nodes(model)
     check_shape(model, options)
+    check_head(model, options)
     return model
 
 
@@ -139,7 +141,7 @@ def _head_arguments(options: Options) -> dict[str, Any]:
     from ultralytics.utils import DEFAULT_CFG_DICT
 
     if "end2end" in DEFAULT_CFG_DICT:
-        return {"end2end": options.end2end}
+        return {"end2end": bool(options.end2end)}
     return {"nms": False} if options.end2end else {}
 
 
@@ -209,6 +211,21 @@ def check_shape(model: Any, options: Options) -> None:
     if not options.dynamic and shape != wanted:
         fail(f"{options.weights}: its input is {shape}, the manifest asks for {wanted}",
              hint="export the ONNX model again, or set batch and imgsz to its input")  # fmt: skip
+
+
+def check_head(model: Any, options: Options) -> None:
+    """Make sure that the head is the one that was asked for, if one was.
+
+    Raises:
+        StepFailure: The weights do not have it, or the ONNX model has the other.
+    """
+    if options.end2end is None or is_end2end(model, task=options.task) is options.end2end:
+        return
+    if options.end2end:
+        fail(f"{options.weights}: it has no head that selects its boxes itself; YOLO26 and YOLOv10 have one",
+             hint="set model.export.end2end to false")  # fmt: skip
+    fail(f"{options.weights}: it has only the head that selects its boxes itself",
+         hint="take weights as training writes them: they have both heads")  # fmt: skip
 
 
 if __name__ == "__main__":

@@ -163,6 +163,7 @@ def _limits(document: Mapping[str, Any]) -> Limits:
         opset=_bounds(document.get("opset")),
         batch=_bounds(document.get("batch")),
         dynamic=dynamic,
+        end2end=document.get("end2end", True),
         tasks=tasks,
         refuse=tuple(operators.get("refuse", ())),
         refuse_hint=operators.get("hint", ""),

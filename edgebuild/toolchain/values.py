@@ -52,6 +52,7 @@ class Limits:
         opset: Least and greatest ONNX opset, both included.
         batch: Least and greatest batch, both included.
         dynamic: Dynamic shapes are possible.
+        end2end: A head that selects its boxes itself can be compiled and computed.
         tasks: Tasks it is known to take; empty: all.
         refuse: ONNX operators that it does not compile.
         refuse_hint: What to do about such an operator.
@@ -61,6 +62,7 @@ class Limits:
     opset: tuple[int, int | None] = (1, None)
     batch: tuple[int, int | None] = (1, None)
     dynamic: bool = False
+    end2end: bool = True
     tasks: tuple[str, ...] = ()
     refuse: tuple[str, ...] = ()
     refuse_hint: str = ""

@@ -131,7 +131,8 @@ def _perform(sessions: Mapping[str, Session], options: CalibrateOptions) -> Done
     targets = _targets(session, options.targets) if options.sweep else ()
     wanted = ["calibrate"]
     wanted += [session.plan.baseline] if targets else []
-    wanted += [session.plan.target(name).validate for name in targets]
+    for name in targets:
+        wanted += [session.plan.target(name).baseline, session.plan.target(name).validate]
     session.require_distributions()
     sweep = combine({label: one.plan for label, one in sessions.items()}, wanted)
     with (
@@ -188,11 +189,19 @@ def _document(done: Done) -> dict[str, Any]:
                 "name": name,
                 "toolchain": first.plan.target(name).toolchain.name,
                 "recipe": first.plan.target(name).recipe.name,
+                **_own_baseline(done, label, first.plan.target(name)),
                 "points": [_point(done, one, name) for one in done.sessions],
             }
             for name in done.targets
         ]
     return document
+
+
+def _own_baseline(done: Done, label: str, target: TargetPlan) -> dict[str, Any]:
+    """Return the figures of a target's own float model, if it has another head than the rest."""
+    if target.baseline == next(iter(done.sessions.values())).plan.baseline:
+        return {}
+    return {"baseline": done.document(label, target.baseline, "metrics").get("metrics", [])}
 
 
 def _set(done: Done, label: str) -> dict[str, Any]:
@@ -220,7 +229,7 @@ def _text(document: Mapping[str, Any]) -> str:
     lines: list[str] = []
     if "targets" in document:
         for target in document["targets"]:
-            lines += _sweep_lines(target, _values(document["baseline"]))
+            lines += _sweep_lines(target, _values(target.get("baseline", document["baseline"])))
     else:
         lines += _set_lines(document["calibration"][0])
     several = len(document["calibration"]) > 1

@@ -3,10 +3,13 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+import pytest
+
+from edgebuild.errors import ManifestError
 from edgebuild.plan.commands import script
 from edgebuild.plan.limits import look_arguments, needs_look
 from edgebuild.plan.plan import make_plan
-from tests.unit.plans import MODEL, WORKSPACE, ascend, int8, manifest, plan, target, toolchain
+from tests.unit.plans import MODEL, WORKSPACE, ascend, gate, int8, manifest, plan, target, toolchain
 
 if TYPE_CHECKING:
     from edgebuild.manifest.values import Target
@@ -61,6 +64,103 @@ class TestFitting:
         made = plan(ascend())
         assert made.target("ascend").notes == ()
         assert made.action("ascend/compile").needs[-1].endswith("export")
+
+
+class TestHeads:
+    def fleet(self, *more: Target, **changes: Any) -> Plan:
+        """Return the plan of a CPU and of targets whose compiler cannot select boxes."""
+        unable = replace(toolchain("ascend"), limits=replace(toolchain("ascend").limits, end2end=False))
+        chains = {"onnxruntime": toolchain("onnxruntime"), "ascend": unable}
+        return make_plan(
+            manifest(target("pi"), ascend("a"), ascend("b"), *more, model=exporting(end2end=True, **changes)),
+            chains,
+            cpu="x86-vnni",
+        )
+
+    def test_the_head_is_the_manifests(self) -> None:
+        asked = plan(target("pi"), model=exporting(end2end=True))
+        assert "--end2end" in asked.action("export").argv
+        assert asked.target("pi").notes == ()
+        usual = plan(target("pi"))
+        assert not {"--end2end", "--no-end2end"} & {*usual.action("export").argv}
+
+    def test_a_compiler_that_cannot_select_gets_the_other_head_once_for_all(self) -> None:
+        made = self.fleet()
+        assert "--end2end" in made.action("export").argv
+        other = made.action("export@one-to-many")
+        assert "--no-end2end" in other.argv
+        assert other.targets == ("a", "b")
+        assert made.action("a/compile").needs == ("export@one-to-many",)
+        assert made.action("pi/validate").needs == ("export",)
+
+    def test_it_is_said(self) -> None:
+        made = self.fleet()
+        (note,) = made.target("a").notes
+        assert (note.id, note.level) == ("head-fitted", "note")
+        assert note.message == (
+            "a is exported with the head whose overlapping boxes are suppressed: ascend cannot select boxes"
+        )
+        assert "model.export.end2end: false" in note.hint
+        assert "# a is exported with the head" in script(made, [made.action("export@one-to-many")])
+        assert "# a is exported" not in script(made, [made.action("export")])
+
+    def test_every_target_is_compared_with_the_float_model_of_its_head(self) -> None:
+        relative = (gate("map50_95", max_drop=0.01), gate("size_mb", max_ratio=1.0))
+        made = self.fleet(ascend("c", gates=relative), target("d", gates=relative))
+        assert made.baseline == "baseline"
+        assert made.action("baseline").needs == ("export",)
+        assert made.action("baseline@one-to-many").needs == ("export@one-to-many",)
+        assert {"baseline@one-to-many", "export@one-to-many"} <= {*made.action("c/verdict").needs}
+        assert {"baseline", "export"} <= {*made.action("d/verdict").needs}
+        assert [made.target(name).baseline for name in "acd"] == [
+            "baseline@one-to-many", "baseline@one-to-many", "baseline"
+        ]  # fmt: skip
+
+    def test_opset_and_shapes_of_the_float_model_stay_as_they_are(self) -> None:
+        made = self.fleet(opset=19, dynamic=True)
+        assert made.action("a/compile").needs == ("export@op17-static-one-to-many",)
+        assert made.action("baseline@one-to-many").needs == ("export@one-to-many",)
+        assert "--dynamic" in made.action("export@one-to-many").argv
+
+    def test_where_no_target_has_the_manifests_head_the_other_is_the_float_model(self) -> None:
+        made = limited(ascend(), exporting(end2end=True), end2end=False)
+        assert (made.baseline, made.baseline_detections) == (
+            "baseline@one-to-many", "baseline-detections@one-to-many"
+        )  # fmt: skip
+        assert "export" not in {action.id for action in made.actions}
+
+    def test_a_cut_keeps_the_head_for_it_ends_before_the_selection(self) -> None:
+        made = limited(int8(head="cut"), exporting(end2end=True), end2end=False)
+        assert made.action("head@cut").needs == ("export",)
+        assert made.target("pi").notes == ()
+
+    def test_a_normalised_head_has_the_other_whatever_the_compiler_can(self) -> None:
+        made = plan(int8(head="normalised"), model=exporting(end2end=True))
+        assert made.action("head@one-to-many-normalised").needs == ("export@one-to-many",)
+        assert [note.id for note in made.target("pi").notes] == ["head-fitted"]
+        assert "a normalised head cannot select boxes" in made.target("pi").notes[0].message
+
+    def test_what_follows_has_names_of_its_own(self) -> None:
+        made = limited(int8(), exporting(end2end=True), end2end=False)
+        names = {action.id for action in made.actions}
+        assert {"preprocess@one-to-many", "ranges@one-to-many", "quantize@one-to-many"} <= names
+
+    def test_an_onnx_cannot_be_exported_anew(self) -> None:
+        given = replace(exporting(end2end=True), weights=WORKSPACE / "best.onnx")
+        with pytest.raises(ManifestError, match="takes no head that selects its boxes itself") as no:
+            limited(target("pi"), given, end2end=False)
+        assert "set targets.pi.head: cut, or give model.weights as a .pt file" in str(no.value)
+        with pytest.raises(ManifestError, match="a normalised head cannot be made of one"):
+            plan(target("pi", head="normalised"), model=given)
+        assert plan(target("pi"), model=given).target("pi").notes == ()
+        assert limited(target("pi", head="cut"), given, end2end=False).target("pi").notes == ()
+
+    def test_an_onnx_that_selects_is_refused_before_the_compiler_gets_it(self) -> None:
+        given = replace(MODEL, weights=WORKSPACE / "best.onnx")
+        argv = limited(ascend(), given, end2end=False).action("limits@ascend-export").argv
+        assert argv[argv.index("--refuse") + 1] == "TopK"
+        assert "suppressed" in argv[argv.index("--refuse-hint") + 1]
+        assert "limits@ascend-export" not in {one.id for one in limited(ascend(), end2end=False).actions}
 
 
 class TestLooking:

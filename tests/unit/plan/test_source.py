@@ -72,7 +72,8 @@ def test_what_a_recipe_reads_has_its_head_and_the_baseline_has_not() -> None:
         "calibrate", "export@b2", "head@b2-cut", "preprocess@b2-cut", "ranges@b2-cut", "quantize@b2-cut"
     ]  # fmt: skip
     assert draft.sources.info().action == "head@b2-cut"
-    assert (draft.sources.info(1).action, draft.sources.onnx(1).action) == ("export", "export")
+    model, info, label = draft.sources.reference()
+    assert (model.action, info.action, label) == ("export", "export", "")
 
 
 def test_behind_a_cut_nothing_of_the_decoding_is_left_to_keep_float() -> None:
