@@ -53,6 +53,8 @@ def load(weights: Path, imgsz: tuple[int, int]) -> tuple[Any, str]:
     task = str(model.task)
     head = model.model[-1]
     if getattr(head, "end2end", False):
+        head.end2end = False  # the other head, where the weights have it
+    if getattr(head, "end2end", False):
         stop("an end-to-end head, which the chip cannot compute")
     for parameter in model.parameters():
         parameter.requires_grad = False
