@@ -23,5 +23,8 @@ again; it does not make the action fail.
 """
 
 RUNTIME_VARIABLE = "EDGEBUILD_RUNTIME"
-"""Variable that tells a step of ours where a toolchain's runtime file has to run, as JSON: its ``python`` and
-the whole ``env``. It is set when the process starts and is in no key: the environment's identity is."""
+"""Variable that tells a step of ours where a toolchain's runtime file has to run, as JSON.
+
+It holds the ``python`` that runs it, or the command that starts one in a ``container``, and the whole ``env``
+of that process. It is set when the process starts and is in no key: the environment's identity is.
+"""

@@ -20,7 +20,7 @@ from edgebuild.process.execute import StartError, capture, find_executable
 from edgebuild.versions import match_version
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from edgebuild.toolchain.environment import Environment
     from edgebuild.toolchain.tools import Tool
@@ -77,16 +77,22 @@ class Container:
             name: The container's name, to remove it by.
             timeout: Seconds after which the engine itself ends it, should nobody be left to do so.
         """
-        found = [*self._run(), f"--name={name}", f"--workdir={WORK}", *self._user()]
-        found += [f"--timeout={int(timeout) + 60}"] if timeout and self.podman else []
-        found += [f"--mount=type=bind,source={scratch},destination={WORK}"]
-        for part in READ_ONLY:
-            if (scratch / part).is_dir():
-                found += [f"--mount=type=bind,source={scratch / part},destination={WORK}/{part},readonly"]
-        for key, value in env.items():
-            if key != "PATH":
-                found += ["--env", f"{key}={_inside(value, scratch)}"]
+        mounts = [_mount(scratch)]
+        mounts += [_mount(scratch, part, "readonly") for part in READ_ONLY if (scratch / part).is_dir()]
+        found = [*self._begin(name, timeout), *mounts, *_variables(env, scratch)]
         return [*found, f"--entrypoint={argv[0]}", self.digest, *argv[1:]]
+
+    def python_argv(
+        self, *, scratch: Path, env: Mapping[str, str], name: str, timeout: float | None
+    ) -> list[str]:
+        """Return the command that starts a Python of the image, but for its arguments: for a runtime file.
+
+        It sees the step's inputs, read-only, and its temporary directory, where the socket is through which
+        it answers; it cannot write what the step leaves behind. Arguments are as for :meth:`argv`.
+        """
+        mounts = [_mount(scratch, "in", "readonly"), _mount(scratch, "tmp")]
+        found = [*self._begin(name, timeout), *mounts, *_variables(env, scratch)]
+        return [*found, "--entrypoint=python3", self.digest]
 
     def ask(self, argv: Sequence[str], environ: Mapping[str, str]) -> tuple[int, str]:
         """Run a short command in a container that sees nothing of ours; return exit code and output.
@@ -110,6 +116,10 @@ class Container:
             capture([self.engine, "rm", "--force", *ignore, name], env=environ, timeout=SECONDS)
         except (StartError, TimeoutError):
             return
+
+    def _begin(self, name: str, timeout: float | None) -> list[str]:
+        limit = [f"--timeout={int(timeout) + 60}"] if timeout and self.podman else []
+        return [*self._run(), f"--name={name}", f"--workdir={WORK}", *self._user(), *limit]
 
     def _run(self) -> list[str]:
         # Labels would keep a confined container from the bind mounts on SELinux machines.
@@ -208,6 +218,20 @@ def _answer(tool: Tool, container: Container, environ: Mapping[str, str]) -> dic
         # The patterns hold variables and globs of the image: its shell knows them.
         _, raw = container.ask(["sh", "-c", f"cat {' '.join(probe.files)} 2>/dev/null"], environ)
     return {"found": True, "version": match_version(probe.regex, raw), "raw": raw}
+
+
+def _mount(scratch: Path, part: str = "", *options: str) -> str:
+    """Return the flag that shows a container the action's directory, or a part of it."""
+    source, place = str(scratch / part), f"{WORK}/{part}".rstrip("/")
+    return ",".join(["--mount=type=bind", f"source={source}", f"destination={place}", *options])
+
+
+def _variables(env: Mapping[str, str], scratch: Path) -> Iterator[str]:
+    """Yield the flags that set an environment, but for PATH, which is the image's own."""
+    for key, value in env.items():
+        if key != "PATH":
+            yield "--env"
+            yield f"{key}={_inside(value, scratch)}"
 
 
 def _inside(value: str, scratch: Path) -> str:

@@ -80,10 +80,29 @@ class Surroundings:
             files=self.files,
         )
 
-    def for_runtime(self, env: Mapping[str, str]) -> str:
-        """Return what a step of ours needs to know to start a runtime file here, as JSON."""
-        base = {name: value for name, value in env.items() if name not in OWN_VARIABLES}
-        return json.dumps({"python": self.python, "env": self.applied(base)})
+    def for_runtime(
+        self,
+        env: Mapping[str, str],
+        *,
+        environ: Mapping[str, str],
+        scratch: Path,
+        container: str,
+        timeout: float | None,
+    ) -> str:
+        """Return what a step of ours needs to know to start a runtime file here, as JSON.
+
+        Args:
+            env: The step's environment.
+            environ: The caller's environment, which an engine gets.
+            scratch: The step's directory.
+            container: Name of the container, where there is one.
+            timeout: The step's limit in seconds.
+        """
+        base = self.applied({name: value for name, value in env.items() if name not in OWN_VARIABLES})
+        if self.container is None:
+            return json.dumps({"python": self.python, "env": base})
+        argv = self.container.python_argv(scratch=scratch, env=base, name=container, timeout=timeout)
+        return json.dumps({"container": argv, "env": dict(environ)})
 
     def applied(self, env: Mapping[str, str]) -> dict[str, str]:
         """Return an environment with everything of this one on top."""

@@ -29,6 +29,9 @@ if TYPE_CHECKING:
 LAID_OUT = frozenset({"in", "aux", "out", "tmp"})
 """What of a resumable action's directory is made anew for every attempt."""
 
+SEEN_INSIDE = ("artifact", "runtime")
+"""Inputs of a step of ours that a runtime file in a container sees."""
+
 LAST_WORDS = 15
 """How many lines of a log end the message of a step that exited with 0 and did not do its work."""
 
@@ -167,11 +170,14 @@ def _run(
 def _attempt(
     action: Action, upstream: Mapping[str, ActionResult], scratch: Path, context: Context
 ) -> Attempted:
+    surroundings = context.surroundings.get(action.environment)
+    copied = SEEN_INSIDE if surroundings is not None and surroundings.container is not None else ()
+
     def lay_out() -> None:
         for child in scratch.iterdir():
             if child.name in LAID_OUT or not action.resumable:
                 remove_tree(child) if child.is_dir() and not child.is_symlink() else child.unlink()
-        place_inputs(action, upstream, context.cache.store, scratch, link=is_own(action))
+        place_inputs(action, upstream, context.cache.store, scratch, link=is_own(action), copied=copied)
         _write_tools(action, scratch, context)
 
     return attempt(
@@ -181,7 +187,7 @@ def _attempt(
         environ=context.environ,
         lay_out=lay_out,
         progress=lambda text: context.listener.progressed(action, text),
-        surroundings=context.surroundings.get(action.environment),
+        surroundings=surroundings,
         workers=context.workers,
     )
 

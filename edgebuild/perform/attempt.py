@@ -127,11 +127,10 @@ def _start(  # noqa: PLR0913 - likewise
         if line.startswith(protocol.PROGRESS_PREFIX):
             progress(line.removeprefix(protocol.PROGRESS_PREFIX))
 
-    argv, env = command(action, scratch, environ, surroundings)
-    container = surroundings.container if surroundings is not None and not is_own(action) else None
-    name = ""
-    if container is not None:
-        name = new_name()
+    container = surroundings.container if surroundings is not None else None
+    name = new_name() if container is not None else ""
+    argv, env = command(action, scratch, environ, surroundings, container=name)
+    if container is not None and not is_own(action):
         argv = container.argv(argv, scratch=scratch, env=env, name=name, timeout=action.timeout)
         env = dict(environ)  # the engine's own; what the step gets is in its arguments
     try:
@@ -153,17 +152,26 @@ def _start(  # noqa: PLR0913 - likewise
 
 
 def command(
-    action: Action, scratch: Path, environ: Mapping[str, str], surroundings: Surroundings | None
+    action: Action,
+    scratch: Path,
+    environ: Mapping[str, str],
+    surroundings: Surroundings | None,
+    *,
+    container: str = "",
 ) -> tuple[list[str], dict[str, str]]:
     """Return the argv and the environment that an action's process gets.
 
     A vendor's step runs in the toolchain's environment. A step of ours stays in edgebuild's own and is told
-    where the toolchain's runtime file has to run.
+    where the toolchain's runtime file has to run: in a container of that name, when it is one.
     """
     env = environment(action, scratch, environ)
     python = sys.executable
     if surroundings is not None and is_own(action):
-        env |= {protocol.RUNTIME_VARIABLE: surroundings.for_runtime(env)}
+        timeout = action.timeout
+        where = surroundings.for_runtime(
+            env, environ=environ, scratch=scratch, container=container, timeout=timeout
+        )
+        env |= {protocol.RUNTIME_VARIABLE: where}
     elif surroundings is not None:
         python = surroundings.python or python
         env = surroundings.applied(env) | dict(action.env)

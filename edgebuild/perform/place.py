@@ -13,7 +13,7 @@ from edgebuild.digest import Digest, canonical_json, digest_text, digest_tree
 from edgebuild.errors import StepError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Container, Iterator, Mapping
     from pathlib import Path
 
     from edgebuild.action import Action, ActionResult, Input
@@ -74,7 +74,13 @@ def changed_input(action: Action, before: Inputs, memo: Memo) -> str:
 
 
 def place_inputs(
-    action: Action, upstream: Mapping[str, ActionResult], store: Store, scratch: Path, *, link: bool
+    action: Action,
+    upstream: Mapping[str, ActionResult],
+    store: Store,
+    scratch: Path,
+    *,
+    link: bool,
+    copied: Container[str] = (),
 ) -> None:
     """Lay an action's inputs and rendered files out in its scratch directory.
 
@@ -85,19 +91,21 @@ def place_inputs(
         scratch: The directory.
         link: Link instead of copy: for our own steps, which only read. A vendor's tool gets copies, so
             nothing it does to its input can reach the store or the user's files.
+        copied: Roles that are copied although the others are links: a container sees no link's end.
     """
     for item in action.inputs:
         folder = scratch / "in" / item.role
+        linked = link and item.role not in copied
         if isinstance(item, ActionInput):
             artifact = upstream[item.action].artifact(item.output)
-            store.materialise(artifact, folder / item.name if item.name else folder, link=link)
+            store.materialise(artifact, folder / item.name if item.name else folder, link=linked)
         elif isinstance(item, FindingsInput):
             make_folder(folder)
             (folder / item.name).write_text(findings_text(item, upstream), encoding="utf-8")
         else:
             for source, place in _files(item, folder):
                 make_folder(place.parent)
-                if link:
+                if linked:
                     place.symlink_to(source)
                 else:
                     shutil.copyfile(source, place)

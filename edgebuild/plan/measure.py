@@ -56,7 +56,7 @@ class Subject:
 def subject_of(toolchain: Toolchain, measured: Measured, artifact: Ref, info: Ref) -> Subject:
     """Return what a recipe has measured, and where: a runtime file belongs to the toolchain's environment."""
     runtime = toolchain.folder / measured.runtime if measured.runtime else None
-    foreign = runtime is not None and toolchain.environment.own and not toolchain.environment.image
+    foreign = runtime is not None and toolchain.environment.own
     return Subject(
         artifact=artifact,
         info=info,

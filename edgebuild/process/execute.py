@@ -69,7 +69,7 @@ def serve(
     *,
     cwd: Path,
     env: Mapping[str, str],
-    keep: int,
+    keep: int | None = None,
     stdout: int = subprocess.DEVNULL,
 ) -> Server:
     """Start a program of ours that answers on a socket; whoever started it has to kill it.
@@ -88,7 +88,8 @@ def serve(
     """
     mark = new_mark()
     marked = {**env, MARKER: mark}
-    return Server(_start(argv, cwd=cwd, env=marked, stdout=stdout, keep=(keep,)), mark)
+    inherited = () if keep is None else (keep,)
+    return Server(_start(argv, cwd=cwd, env=marked, stdout=stdout, keep=inherited), mark)
 
 
 def capture(argv: Sequence[str], *, env: Mapping[str, str], timeout: float) -> Captured:

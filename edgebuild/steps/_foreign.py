@@ -3,6 +3,9 @@
 Packages of vendors contradict each other and ours, so what runs their artifact often cannot be imported here.
 Then a small server (:mod:`edgebuild.steps._server`) is started with the other interpreter, by its path, and
 arrays go over a socket. It ends with this step, however that ends.
+
+In a container nothing can be inherited from us: there the server connects to a socket in the directory that
+both sides see.
 """
 
 from __future__ import annotations
@@ -10,6 +13,8 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import select
+import shutil
 import socket
 import threading
 from collections import deque
@@ -27,8 +32,13 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
+    from edgebuild.process.execute import Server
+
 TAIL_LINES = 3
 """How many of the server's last lines an error repeats."""
+
+SHARED = Path("tmp")
+"""Folder of a step that its container sees too, and may write to."""
 
 PATIENCE = 5.0
 """Seconds that a server which has closed its connection gets to end by itself."""
@@ -57,25 +67,21 @@ class Foreign:
             StepFailure: It cannot be started, or its runtime cannot load the artifact.
         """
         self._runtime = runtime
+        self._contained = "container" in where
         self._said: deque[str] = deque(maxlen=50)
-        ours, theirs = socket.socketpair()
         reader, writer = os.pipe()
-        self._python = str(where["python"]) or "python3"
-        argv = [self._python, _server.__file__, str(theirs.fileno()), runtime]
         try:
-            self._process = serve(argv, cwd=Path.cwd(), env=where["env"], keep=theirs.fileno(), stdout=writer)
+            begin = _in_container if self._contained else _beside
+            self._process, self._connection = begin(where, runtime, writer)
         except StartError as error:
-            ours.close()
             os.close(reader)
             fail(f"{runtime} cannot run in the toolchain's environment: {error}",
                  hint="`edgebuild doctor` shows the environment")  # fmt: skip
         finally:
-            theirs.close()
             os.close(writer)
         self._echo = threading.Thread(target=self._repeat, args=(reader,), daemon=True)
         self._echo.start()
-        self._connection = ours
-        self._stream = ours.makefile("rwb")
+        self._stream = self._connection.makefile("rwb")
         request = {"do": "load", "artifact": artifact, "info": dict(info), "threads": threads}
         self.memory = ""
         try:
@@ -102,7 +108,8 @@ class Foreign:
         with contextlib.suppress(OSError):
             self._stream.close()
         self._connection.close()
-        code = self._process.kill(patience)
+        # What a container printed last is still on its way through the engine.
+        code = self._process.kill(PATIENCE if self._contained else patience)
         self._echo.join(PATIENCE)
         return code
 
@@ -116,14 +123,17 @@ class Foreign:
         document, found = answer
         if "error" in document:
             if document.get("missing") and "No module named" in document["error"]:
+                what = "image has to hold" if self._contained else "requirements have to name"
                 fail(f"{self._runtime} needs the package {document['missing']!r}",
-                     hint="the toolchain's requirements have to name it")  # fmt: skip
+                     hint=f"the toolchain's {what} it")  # fmt: skip
             fail(f"{self._runtime}: {document['error']}",
                  hint="its log has more; it ran in the toolchain's own environment")  # fmt: skip
         return document, found
 
     def _died(self) -> NoReturn:
         code = self.close(PATIENCE)
+        # An engine tells of a signal as a shell does.
+        code = 128 - code if self._contained and code > 128 else code
         how = f"killed by signal {-code}" if code < 0 else f"exit code {code}"
         last = " / ".join(list(self._said)[-TAIL_LINES:])
         fail(f"{self._runtime} ended in the toolchain's environment ({how})" + (f": {last}" if last else ""),
@@ -135,3 +145,48 @@ class Foreign:
             for line in stream:
                 os.write(2, line)
                 self._said.append(line.decode("utf-8", "replace").strip())
+
+
+def _beside(where: Mapping[str, Any], runtime: str, output: int) -> tuple[Server, socket.socket]:
+    """Start the server in another Python of this machine; return it and our end of the connection."""
+    ours, theirs = socket.socketpair()
+    argv = [str(where["python"]) or "python3", _server.__file__, str(theirs.fileno()), runtime]
+    with theirs:
+        try:
+            process = serve(argv, cwd=Path.cwd(), env=where["env"], keep=theirs.fileno(), stdout=output)
+        except StartError:
+            ours.close()
+            raise
+    return process, ours
+
+
+def _in_container(where: Mapping[str, Any], runtime: str, output: int) -> tuple[Server, socket.socket]:
+    """Start the server in a container and wait until it has connected, or is known not to.
+
+    The container is named by whoever started this step, and removed by it when the step has ended.
+    """
+    program, address = SHARED / "runtime_server.py", SHARED / "runtime.socket"
+    shutil.copyfile(_server.__file__, program)
+    address.unlink(missing_ok=True)
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(address))
+        listener.listen(1)
+        argv = [*where["container"], str(program), str(address), runtime]
+        process = serve(argv, cwd=Path.cwd(), env=where["env"], stdout=output)
+        return process, _accepted(listener, process.pid)
+
+
+def _accepted(listener: socket.socket, pid: int) -> socket.socket:
+    """Return the first connection; when the process ends without one, one that is closed."""
+    ended = os.pidfd_open(pid)
+    poll = select.poll()
+    poll.register(listener, select.POLLIN)
+    poll.register(ended, select.POLLIN)
+    try:
+        if listener.fileno() in dict(poll.poll()):
+            return listener.accept()[0]
+    finally:
+        os.close(ended)
+    ours, theirs = socket.socketpair()
+    theirs.close()
+    return ours

@@ -1,4 +1,6 @@
-"""Runs a toolchain's runtime file in another Python and answers over a socket: ``python _server.py FD FILE``.
+"""Runs a toolchain's runtime file in another Python and answers: ``python _server.py SOCKET FILE``.
+
+SOCKET is the number of a connected one that it inherits, or the path of one to connect to.
 
 That Python need not have edgebuild: this program uses the standard library and NumPy alone, and is started by
 its path. It keeps to what Python 3.8 understands. :mod:`edgebuild.steps._foreign` is the other end.
@@ -127,8 +129,7 @@ def main(argv: Sequence[str]) -> None:
     """Answer requests until the other end is gone."""
     with_parent()
     sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
-    connection = socket.socket(fileno=int(argv[1]))
-    stream = connection.makefile("rwb")
+    stream = connected(argv[1]).makefile("rwb")
     try:
         import numpy as np  # noqa: F401
     except ImportError as error:
@@ -157,6 +158,15 @@ def main(argv: Sequence[str]) -> None:
             send(stream, answer, found)
         except BaseException as error:  # noqa: BLE001 - a vendor's runtime raises what it likes, even SystemExit
             send(stream, {"error": words(error), "missing": getattr(error, "name", None) or ""})
+
+
+def connected(where: str) -> socket.socket:
+    """Return the socket that leads to the other end."""
+    if where.isdigit():
+        return socket.socket(fileno=int(where))
+    found = socket.socket(socket.AF_UNIX)
+    found.connect(where)
+    return found
 
 
 def load(file: str) -> Callable[..., Any]:

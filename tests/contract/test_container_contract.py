@@ -1,11 +1,12 @@
-"""Steps in real containers: podman, and an image made of nothing but a static busybox."""
+"""Steps and runtime files in real containers: podman as root and as a user, docker, and images made here."""
 
 from __future__ import annotations
 
 import os
+import re
 import shutil
-import subprocess
-import tarfile
+import tempfile
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,102 +16,92 @@ import pytest
 from edgebuild.action import Action, Output
 from edgebuild.environment.surroundings import Surroundings, probe_in, surroundings
 from edgebuild.errors import StepError, StepTimeoutError
-from edgebuild.perform.attempt import attempt
+from edgebuild.perform.attempt import attempt, command
+from edgebuild.plan.own_step import own_step
+from edgebuild.protocol import RUNTIME_VARIABLE
+from edgebuild.steps._runtime import Artifact, open_artifact
+from edgebuild.steps._step import StepFailure
+from tests.contract.engines import ENGINES, Engine, acme_image, engine, python_image
 from tests.unit.environments import acme
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator, Mapping
 
     from edgebuild.toolchain.load import Toolchain
 
-BUSYBOX = "/bin/busybox"
-APPLETS = ("sh", "cat", "ls", "echo", "id", "touch", "sleep", "env", "grep", "wget", "rm")
-
-ACMEC = """#!/bin/sh
-[ "$1" = --version ] && { echo "acmec 2.5 (/opt/acme)"; exit 0; }
-cat "$1" > "$2"
-"""
-
-CONTAINERS = """
-[containers]
-default_ulimits = ["nofile=1024:1024", "nproc=4096:4096"]
-[engine]
-runtime = "runc"
-cgroup_manager = "cgroupfs"
-events_logger = "none"
-"""
-
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(not shutil.which("podman"), reason="podman is not installed"),
-    pytest.mark.skipif(not shutil.which("runc"), reason="runc is not installed"),
-    pytest.mark.skipif(not Path(BUSYBOX).is_file(), reason="busybox-static is not installed"),
-    pytest.mark.skipif(os.getuid() != 0, reason="needs root here: rootless podman needs more of a machine"),
-]
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
-def environ(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
-    """A podman of our own with two images in it."""
-    folder = tmp_path_factory.mktemp("podman")
-    (folder / "containers.conf").write_text(CONTAINERS, encoding="utf-8")
-    storage = f'[storage]\ndriver = "vfs"\ngraphroot = "{folder}/graph"\nrunroot = "{folder}/run"\n'
-    (folder / "storage.conf").write_text(storage, encoding="utf-8")
-    env = {"PATH": os.environ["PATH"], "HOME": str(folder)}
-    env |= {
-        "CONTAINERS_CONF": f"{folder}/containers.conf",
-        "CONTAINERS_STORAGE_CONF": f"{folder}/storage.conf",
-    }
-    for version in ("1", "2"):
-        image = rootfs(folder, version)
-        done = podman(
-            env, "import", "--change", 'ENTRYPOINT ["/bin/false"]', str(image), f"localhost/acme:{version}"
-        )
-        assert done.returncode == 0, done.stderr
-    if podman(env, "run", "--rm", "--network=none", "--entrypoint=true", "localhost/acme:1").returncode:
-        pytest.skip("podman cannot run a container on this machine")
-    yield env
-    shutil.rmtree(folder, ignore_errors=True)
+def images() -> Iterator[Mapping[str, Path]]:
+    """The files of every image, made once for all engines."""
+    with tempfile.TemporaryDirectory(prefix="eb-") as name:
+        folder = Path(name)
+        folder.chmod(0o755)
+        made = {f"localhost/acme:{version}": acme_image(folder, version) for version in ("1", "2")}
+        yield made | {"localhost/python:1": python_image(folder)}
 
 
-def rootfs(folder: Path, version: str) -> Path:
-    root = folder / f"root-{version}"
-    (root / "bin").mkdir(parents=True)
-    (root / "opt").mkdir()
-    shutil.copy(BUSYBOX, root / "bin/busybox")
-    for name in (*APPLETS, "true", "false"):
-        (root / "bin" / name).symlink_to("busybox")
-    (root / "bin/acmec").write_text(ACMEC.replace("2.5", f"2.{version}"), encoding="utf-8")
-    (root / "bin/acmec").chmod(0o755)
-    (root / "opt/version.txt").write_text(f"release {version}.7\n", encoding="utf-8")
-    with tarfile.open(folder / f"root-{version}.tar", "w") as archive:
-        archive.add(root, arcname=".")
-    return folder / f"root-{version}.tar"
-
-
-def podman(env: dict[str, str], *words: str) -> subprocess.CompletedProcess[str]:
-    argv = ["podman", *words]
-    return subprocess.run(argv, env=env, capture_output=True, text=True, check=False)
+@pytest.fixture(scope="module", params=ENGINES)
+def loaded(request: pytest.FixtureRequest, images: Mapping[str, Path]) -> Iterator[Engine]:
+    with engine(request.param, images) as found:
+        yield found
 
 
 @pytest.fixture
-def chain(tmp_path: Path) -> Toolchain:
-    return acme(tmp_path, "image: localhost/acme:1\nengine: podman")
+def box(loaded: Engine) -> Iterator[Engine]:
+    """The engine, and ourselves the user who calls it."""
+    with loaded.called_by_its_user():
+        yield loaded
 
 
 @pytest.fixture
-def place(tmp_path: Path, chain: Toolchain, environ: dict[str, str]) -> Surroundings:
-    found = surroundings(chain, environ, tmp_path / "cache")
+def environ(box: Engine) -> Mapping[str, str]:
+    return box.environ
+
+
+@pytest.fixture
+def folder(box: Engine, request: pytest.FixtureRequest) -> Path:
+    """A directory of that user's, for one test."""
+    found = box.folder / f"test-{abs(hash(request.node.name)):x}"
+    found.mkdir()
+    return found
+
+
+def toolchain(folder: Path, box: Engine, image: str) -> Toolchain:
+    return acme(folder, f"image: localhost/{image}:1\nengine: {box.program}")
+
+
+@pytest.fixture
+def chain(folder: Path, box: Engine) -> Toolchain:
+    return toolchain(folder, box, "acme")
+
+
+def found_place(chain: Toolchain, box: Engine, folder: Path) -> Surroundings:
+    found = surroundings(chain, box.environ, folder / "cache")
     assert found is not None
     assert found.problem == ""
     return found
 
 
+@pytest.fixture
+def place(folder: Path, chain: Toolchain, box: Engine) -> Surroundings:
+    return found_place(chain, box, folder)
+
+
+def none_left(box: Engine) -> bool:
+    """Whether no container is left; docker takes a moment to remove one."""
+    deadline = time.monotonic() + 10
+    while (left := box("ps", "--all", "--quiet").stdout) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    return not left
+
+
 def run(
-    tmp_path: Path, script: str, place: Surroundings, environ: dict[str, str], timeout: float | None = None
+    folder: Path, script: str, place: Surroundings, environ: Mapping[str, str], timeout: float | None = None
 ) -> tuple[Path, str]:
     """Run a shell script as a vendor's step and return its directory and log."""
-    scratch = tmp_path / "scratch"
+    scratch = folder / "scratch"
 
     def lay_out() -> None:
         shutil.rmtree(scratch, ignore_errors=True)
@@ -127,7 +118,7 @@ def run(
         environment="acme",
         timeout=timeout,
     )
-    log = tmp_path / "compile.log"
+    log = folder / "compile.log"
     attempt(
         action,
         scratch=scratch,
@@ -141,10 +132,10 @@ def run(
 
 
 def test_a_step_sees_its_inputs_and_leaves_its_outputs(
-    tmp_path: Path, place: Surroundings, environ: dict[str, str]
+    folder: Path, place: Surroundings, environ: Mapping[str, str]
 ) -> None:
     scratch, log = run(
-        tmp_path, "acmec in/model/model.onnx out/model.acme; echo scrap > scrap; env", place, environ
+        folder, "acmec in/model/model.onnx out/model.acme; echo scrap > scrap; env", place, environ
     )
     made = scratch / "out/model.acme"
     assert made.read_text(encoding="utf-8") == "a model"
@@ -154,16 +145,16 @@ def test_a_step_sees_its_inputs_and_leaves_its_outputs(
     assert "HOME=/work/tmp" in lines
     assert "SOURCE_DATE_EPOCH=315532800" in lines
     assert "SECRET" not in log
-    assert str(tmp_path) not in "\n".join(line for line in lines if not line.startswith("#"))
+    assert str(folder) not in "\n".join(line for line in lines if not line.startswith("#"))
 
 
 def test_inputs_cannot_be_written_and_there_is_no_network(
-    tmp_path: Path, place: Surroundings, environ: dict[str, str]
+    folder: Path, place: Surroundings, environ: Mapping[str, str]
 ) -> None:
     script = (
         "echo x > in/model/model.onnx; rm in/model/model.onnx; touch in/new; ls /sys/class/net > out/nets"
     )
-    scratch, log = run(tmp_path, script, place, environ)
+    scratch, log = run(folder, script, place, environ)
     assert (scratch / "in/model/model.onnx").read_text(encoding="utf-8") == "a model"
     assert not (scratch / "in/new").exists()
     assert log.count("Read-only file system") == 3
@@ -171,23 +162,23 @@ def test_inputs_cannot_be_written_and_there_is_no_network(
 
 
 def test_a_failure_carries_the_tool_s_own_exit_code_and_words(
-    tmp_path: Path, place: Surroundings, environ: dict[str, str]
+    folder: Path, place: Surroundings, environ: Mapping[str, str]
 ) -> None:
     with pytest.raises(StepError, match="exit code 9") as raised:
-        run(tmp_path, "echo 'E10001: no such chip'; exit 9", place, environ)
+        run(folder, "echo 'E10001: no such chip'; exit 9", place, environ)
     assert "E10001: no such chip" in raised.value.hint
 
 
 def test_a_container_is_gone_after_its_time_is_up(
-    tmp_path: Path, place: Surroundings, environ: dict[str, str]
+    folder: Path, box: Engine, place: Surroundings, environ: Mapping[str, str]
 ) -> None:
     with pytest.raises(StepTimeoutError):
-        run(tmp_path, "sleep 600", place, environ, timeout=3)
-    assert podman(environ, "ps", "--all", "--quiet").stdout == ""
+        run(folder, "sleep 600", place, environ, timeout=1)
+    assert none_left(box)
 
 
 def test_tools_and_versions_are_looked_for_inside(
-    chain: Toolchain, place: Surroundings, environ: dict[str, str]
+    chain: Toolchain, place: Surroundings, environ: Mapping[str, str]
 ) -> None:
     tool = chain.tools["acmec"]
     found = probe_in(place, chain, tool, environ)
@@ -202,23 +193,137 @@ def test_tools_and_versions_are_looked_for_inside(
 
 
 def test_the_image_s_content_is_the_identity_and_its_name_is_not(
-    tmp_path: Path, chain: Toolchain, place: Surroundings, environ: dict[str, str]
+    folder: Path, box: Engine, chain: Toolchain, place: Surroundings, environ: Mapping[str, str]
 ) -> None:
-    assert podman(environ, "tag", "localhost/acme:1", "localhost/other:9").returncode == 0
+    assert box("tag", "localhost/acme:1", "localhost/other:9").returncode == 0
     named = {**environ, "EDGEBUILD_IMAGE_ACME": "localhost/other:9"}
-    same = surroundings(chain, named, tmp_path)
-    other = surroundings(chain, {**environ, "EDGEBUILD_IMAGE_ACME": "localhost/acme:2"}, tmp_path)
+    same = surroundings(chain, named, folder)
+    other = surroundings(chain, {**environ, "EDGEBUILD_IMAGE_ACME": "localhost/acme:2"}, folder)
     assert same is not None
     assert other is not None
     assert same.identity == place.identity
     assert other.identity not in {"", place.identity}
 
 
-def test_an_image_that_is_not_here_is_not_pulled(
-    tmp_path: Path, chain: Toolchain, environ: dict[str, str]
-) -> None:
-    found = surroundings(chain, {**environ, "EDGEBUILD_IMAGE_ACME": "localhost/absent:1"}, tmp_path)
+def test_an_image_that_is_not_here_is_not_pulled(folder: Path, box: Engine, chain: Toolchain) -> None:
+    found = surroundings(chain, {**box.environ, "EDGEBUILD_IMAGE_ACME": "localhost/absent:1"}, folder)
     assert found is not None
-    assert "needs the image localhost/absent:1, and podman does not have it" in found.problem
+    said = f"needs the image localhost/absent:1, and {box.program} does not have it"
+    assert said in found.problem
     assert found.identity == ""
-    assert "podman load" in found.get
+    assert f"{box.program} load" in found.get
+
+
+RUNTIME = """
+import os
+import sys
+
+import numpy as np
+
+assert "edgebuild" not in sys.modules
+
+
+def load(artifact, info, threads):
+    print("loading", artifact, "among", sorted(os.listdir()))
+    scale = float(open(artifact).read()) * threads * info["batch"]
+    return lambda images: [images.sum((1, 2, 3)) * scale, images[:, :1].astype(np.float16)]
+"""
+
+INFO = {"imgsz": [4, 4], "batch": 1, "input": {"shape": [1, 3, 4, 4], "channels": "RGB"}, "outputs": [{}, {}]}
+
+
+@pytest.fixture
+def opened(folder: Path, box: Engine, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Artifact]]:
+    """Open an artifact as a step of ours does, with a runtime file that runs in a container."""
+    scratch = folder / "scratch"
+    for name in ("in/artifact", "in/runtime", "out", "tmp"):
+        (scratch / name).mkdir(parents=True)
+    (scratch / "in/artifact/model.acme").write_text("2.5", encoding="utf-8")
+    monkeypatch.chdir(scratch)
+    action = own_step("t/validate", "validate", "evaluate", [], target="t", inputs=(), outputs=())
+    used: list[tuple[Surroundings, str]] = []
+
+    def open_it(runtime: str = RUNTIME, image: str = "python") -> Artifact:
+        place = found_place(toolchain(folder, box, image), box, folder)
+        name = f"edgebuild-{folder.name}-{len(used)}"
+        used.append((place, name))
+        _, env = command(action, scratch, box.environ, place, container=name)
+        monkeypatch.setenv(RUNTIME_VARIABLE, env[RUNTIME_VARIABLE])
+        (scratch / "in/runtime/runtime.py").write_text(runtime, encoding="utf-8")
+        return open_artifact("in/artifact/model.acme", INFO, threads=2, runtime="in/runtime/runtime.py")
+
+    yield open_it
+    for place, name in used:
+        assert place.container is not None
+        place.container.remove(name, box.environ)
+    assert none_left(box)
+
+
+def test_a_runtime_file_answers_from_inside(
+    opened: Callable[..., Artifact], capfd: pytest.CaptureFixture[str]
+) -> None:
+    import numpy as np
+
+    artifact = opened()
+    images = np.ones((1, 3, 4, 4), np.float32)
+    outputs = artifact(images)
+    assert outputs[0].tolist() == [240.0]
+    assert outputs[1].dtype == np.float16
+    assert outputs[1].shape == (1, 1, 4, 4)
+    large = np.ones((4, 3, 640, 640), np.float32)
+    assert artifact.infer(large)[1].shape == (4, 1, 640, 640)
+    assert artifact.foreign is not None
+    samples = artifact.foreign.measure(images, warmup=1, runs=7, seconds_limit=None)
+    assert len(samples) == 7
+    assert "VmHWM" in artifact.foreign.memory
+    assert artifact.foreign.close(20) == 0  # it ends by itself when nobody asks any more
+    assert "loading in/artifact/model.acme among ['in', 'tmp']" in capfd.readouterr().err
+
+
+CONFINED = """
+import socket
+
+
+def tried(what, *arguments):
+    try:
+        what(*arguments)
+    except OSError as error:
+        print(error)
+
+
+def load(artifact, info, threads):
+    tried(open, artifact, "w")
+    tried(open, "out/new", "w")
+    tried(socket.create_connection, ("192.0.2.1", 80))
+    open("tmp/scratch", "w").close()
+    import acme_sdk
+"""
+
+
+def test_a_runtime_file_can_write_to_nothing_that_counts(
+    folder: Path, opened: Callable[..., Artifact], capfd: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(
+        StepFailure, match="needs the package 'acme_sdk'; the toolchain's image has to hold it"
+    ):
+        opened(CONFINED)
+    said = capfd.readouterr().err
+    for words in (
+        "Read-only file system: 'in/",
+        "No such file or directory: 'out/",
+        "Network is unreachable",
+    ):
+        assert words in said
+    made = folder / "scratch/tmp/scratch"
+    assert (made.stat().st_uid, made.stat().st_gid) == (os.getuid(), os.getgid())
+
+
+def test_a_server_that_ends_has_the_last_word(opened: Callable[..., Artifact]) -> None:
+    ends = "import os\ndef load(*_):\n    print('E: no licence', flush=True)\n    os._exit(9)\n"
+    with pytest.raises(StepFailure, match=re.escape("(exit code 9): E: no licence")):
+        opened(ends)
+
+
+def test_an_image_without_python_is_said(opened: Callable[..., Artifact]) -> None:
+    with pytest.raises(StepFailure, match=r"exit code 127.*python3"):
+        opened(image="acme")

@@ -79,7 +79,7 @@ def test_the_key_holds_what_is_in_the_environment_and_not_where_it_is() -> None:
         ("", ""),
         ("requirements: requirements.txt", "acme"),
         ("activate: /opt/acme/set_env.sh", "acme"),
-        ("image: acme:1", ""),
+        ("image: acme:1", "acme"),
     ],
 )
 def test_a_runtime_belongs_to_its_toolchain_s_environment(
