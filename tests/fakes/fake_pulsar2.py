@@ -11,7 +11,13 @@ from typing import Any
 from tests.fakes.fake_common import Refused, digest, fits, parse_shape, play, refuse_if, say, stamp
 from tests.fakes.fake_files import Parser, npy_header, open_onnx
 
-HARDWARE = ("AX650", "AX620E", "AX615", "M76H", "M57")
+CORES = {
+    **dict.fromkeys(("AX650", "M76H"), ("NPU1", "NPU2", "NPU3")),
+    **dict.fromkeys(("AX620E", "AX615"), ("NPU1", "NPU2")),
+    "AX8860": ("NPU1", "NPU2", "NPU4"),
+    **dict.fromkeys(("AX637", "M57"), ("NPU1",)),
+}
+HARDWARE = tuple(CORES)
 TYPES = ("U8", "S8", "U16", "S16", "FP32")
 FLOAT_OPERATORS = ("LeakyRelu", "Sigmoid", "Relu", "Add", "Mul", "Div", "Sub", "Concat", "Softmax")
 LAYER_KEYS = {
@@ -22,7 +28,7 @@ CONFIG: dict[str, Any] = {
     **dict.fromkeys(("input", "output_dir", "output_name", "work_dir", "input_shapes"), str),
     "model_type": ("ONNX", "QuantAxModel", "QuantONNX"),
     "target_hardware": HARDWARE,
-    "npu_mode": ("NPU1", "NPU2", "NPU3"),
+    "npu_mode": ("NPU1", "NPU2", "NPU3", "NPU4"),
     "onnx_opt": dict.fromkeys(("enable_onnxsim", "disable_onnx_optimization", "model_check"), bool),
     "quant": {
         "input_configs": list,
@@ -95,7 +101,8 @@ def parse(words: list[str]) -> Any:
     parser.add_argument("--quant.conv_bias_data_type", choices=CONFIG["quant"]["conv_bias_data_type"])
     parser.add_argument("--quant.highest_mix_precision")
     parser.add_argument("--quant.check")
-    parser.add_argument("--onnx_opt.disable_onnx_optimization")
+    for name in ("enable_onnxsim", "disable_onnx_optimization", "model_check"):
+        parser.add_argument(f"--onnx_opt.{name}", nargs="?", choices=("true", "false", "1", "0"))
     return parser.parse_args(words)
 
 
@@ -156,8 +163,8 @@ def check_layer(entry: dict[str, Any]) -> None:
 
 def check_model(options: Any) -> Any:
     hardware = options.target_hardware or "AX650"
-    if options.npu_mode == "NPU3" and hardware in {"AX620E", "AX615"}:
-        raise failed("NPUBackendError: 8", f"{hardware} has no NPU3")
+    if (options.npu_mode or "NPU1") not in CORES[hardware]:
+        raise failed("NPUBackendError: 8", f"{hardware} has no {options.npu_mode}")
     try:
         model = open_onnx(options.input)
         shapes = parse_shape(options.input_shapes.replace("x", ",")) if options.input_shapes else {}
