@@ -41,7 +41,8 @@ QUANTIZE = (
     "F8E5M2",
     "QDQ",
 )
-METHODS = ("kl", "mse", "percentile9999", "use_kl", "use_percentile9999")
+_METHODS = ("kl", "mse", "max", "percentile9999", "aciq_gauss", "aciq_laplace")
+METHODS = (*_METHODS, *(f"use_{name}" for name in _METHODS))
 WEIGHTS = "{}_top_f32_all_weight.npz"
 MAGIC = bytes.fromhex("eeaa55ff")
 UNSUPPORTED = ("Mod", "Size", "NonMaxSuppression", "Loop")
