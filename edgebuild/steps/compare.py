@@ -4,7 +4,8 @@ Both models run on the same few calibration images. What leaves a block (see ``_
 the quantized one as what its integers stand for, and compared: cosine, signal to quantization noise, greatest
 error. Errors add up on the way, so the interesting block is the first one whose noise is too loud: what is
 behind it suffers from it. The rows of an output that hold coordinates are judged apart from those that hold
-scores: next to hundreds of pixels, lost scores would not show.
+scores: next to hundreds of pixels, lost scores would not show. Of a head that selects its boxes itself, what
+it selects from is compared: one other choice puts all rows behind it in another place.
 """
 
 from __future__ import annotations
@@ -47,7 +48,7 @@ class Watched:
 
     Attributes:
         label: The block, or the output.
-        kind: The block's kind, or ``output``.
+        kind: The block's kind, ``output``, or ``candidates``: what an output's rows are selected from.
         tensor: The tensor's name in the float model.
     """
 
@@ -167,14 +168,36 @@ def boundaries(model: Any) -> list[Watched]:
         for name in node.input:
             readers.setdefault(name, set()).add(node.name)
     outputs = [value.name for value in model.graph.output]
+    selected, candidates = _selection(model)
     by_name = {node.name: node for node in model.graph.node}
     found = []
     for block in find_blocks(model):
         own = set(block.nodes)
         made = [name for node in block.nodes for name in by_name[node].output if name]
         leaving = [name for name in made if readers.get(name, set()) - own or name in outputs]
-        found += [Watched(label=block.label, kind=block.kind, tensor=name) for name in leaving]
-    return found + [Watched(label=name, kind="output", tensor=name) for name in outputs]
+        found += [
+            Watched(label=block.label, kind=block.kind, tensor=name)
+            for name in leaving
+            if name not in selected
+        ]
+    for name in outputs:
+        if name in selected:
+            found += [Watched(label=name, kind="candidates", tensor=one) for one in candidates]
+        else:
+            found.append(Watched(label=name, kind="output", tensor=name))
+    return found
+
+
+def _selection(model: Any) -> tuple[set[str], list[str]]:
+    """Return the tensors whose rows follow a choice of the best, and those that the rows are taken from."""
+    selected: set[str] = set()
+    candidates: list[str] = []
+    for node in model.graph.node:  # nodes stand in the order of execution
+        chosen = node.op_type == "TopK" or (node.op_type.startswith("Gather") and node.input[1] in selected)
+        candidates += [node.input[0]] if chosen and node.input[0] not in selected else []
+        if node.op_type == "TopK" or selected & set(node.input):
+            selected.update(node.output)
+    return selected, list(dict.fromkeys(candidates))
 
 
 def dequantized(quantized: Any) -> dict[str, str]:
@@ -226,6 +249,10 @@ def _entries(watched: Sequence[Watched], values: Sequence[Array]) -> Iterator[En
 
     for one, value in zip(watched, values, strict=True):
         if value.dtype.kind != "f":
+            continue
+        if one.kind == "candidates":
+            name = "coordinates" if np.abs(value).max(initial=0) > COORDINATES else "scores"
+            yield Entry(watched=one, label=f"{one.label}, {name}")
             continue
         if one.kind != "output" or value.ndim != 3:
             yield Entry(watched=one, label=one.label)

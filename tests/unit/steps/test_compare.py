@@ -120,3 +120,17 @@ def test_the_figures(reference: list[float], other: list[float], cosine: float, 
     sums.add(np.array(reference, np.float32), np.array(other, np.float32))
     row = sums.row()
     assert (row["cosine"], row["sqnr_db"]) == (cosine, sqnr)
+
+
+def test_what_a_head_selects_from_is_compared_not_what_it_selects(build_graph: Callable[..., Any]) -> None:
+    np = pytest.importorskip("numpy")
+    model = build_graph(
+        ("MatMul", ["image", "matrix"], "boxes"), ("Sigmoid", ["boxes"], "scores"),
+        ("TopK", ["scores", "count"], "best"), ("GatherElements", ["boxes", "best.1"], "chosen"),
+        ("Concat", ["chosen", "best"], "out"),
+    )  # fmt: skip
+    watched = [one for one in compare.boundaries(model) if one.label == "out"]
+    assert [(one.kind, one.tensor) for one in watched] == [("candidates", "scores"), ("candidates", "boxes")]
+    values = [np.full((1, 4, 2), 0.5, np.float32), np.full((1, 4, 4), 300, np.float32)]
+    labels = [entry.label for entry in compare._entries(watched, values)]
+    assert labels == ["out, scores", "out, coordinates"]

@@ -95,6 +95,27 @@ def test_what_cannot_be_changed_is_refused(
         run(detector, *arguments)
 
 
+@pytest.mark.parametrize("selects", [True, False])
+def test_the_head_of_an_onnx_is_checked_where_one_is_asked_for(
+    run: Callable[..., Any],
+    tmp_path: Path,
+    build_detector: Callable[..., Any],
+    selects: bool,  # noqa: FBT001 - a parameter
+) -> None:
+    model = build_detector(metadata={"task": "detect", "end2end": str(selects)})
+    (tmp_path / "m.onnx").write_bytes(model.SerializeToString())
+    right, wrong = ("--end2end", "--no-end2end") if selects else ("--no-end2end", "--end2end")
+    for flags in ([], [right]):
+        assert run("m.onnx", *flags)[1]["end2end"] is selects
+    said = (
+        "has only the head .*; take weights"
+        if selects
+        else "has no head .*; set model.export.end2end to false"
+    )
+    with pytest.raises(StepFailure, match=said):
+        run("m.onnx", wrong)
+
+
 @pytest.mark.parametrize("name", ["weights.h5", "weights.pt", "weights.onnx"])
 def test_weights_that_are_none_are_named(run: Callable[..., Any], tmp_path: Path, name: str) -> None:
     if name != "weights.pt":
