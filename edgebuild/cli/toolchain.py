@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from edgebuild.cli.parts import Verbs, add_verb
+from edgebuild.cli.parts import Verbs, add_verb, number
 
 if TYPE_CHECKING:
     import argparse
 
 
 def add_verbs(parser: argparse.ArgumentParser) -> None:
-    """Add ``list``, ``show``, ``install``, ``installed``, ``remove``, ``test`` and ``new``."""
+    """Add ``list``, ``show``, ``install``, ``installed``, ``remove``, ``test``, ``parse`` and ``new``."""
     verbs = parser.add_subparsers(metavar="VERB", required=True)
-    for add in (_list, _show, _install, _installed, _remove, _test, _new):
+    for add in (_list, _show, _install, _installed, _remove, _test, _parse, _new):
         add(verbs)
 
 
@@ -54,7 +54,7 @@ def _show(verbs: Verbs[argparse.ArgumentParser]) -> None:
 
 
 def _do_show(options: argparse.Namespace) -> int:
-    from edgebuild.verbs.toolchain import show  # noqa: PLC0415
+    from edgebuild.verbs.toolchain_show import show  # noqa: PLC0415
 
     return show(options.name, tuple(options.templates), as_json=options.json)
 
@@ -129,6 +129,39 @@ def _do_test(options: argparse.Namespace) -> int:
             recipes=tuple(options.recipe),
             settings=tuple(options.option),
             keep=options.keep,
+            templates=tuple(options.templates),
+            json=options.json,
+        )
+    )
+
+
+def _parse(verbs: Verbs[argparse.ArgumentParser]) -> None:
+    text = "show what a toolchain's rules find in something that a tool on the device has printed"
+    parser = add_verb(verbs, "parse", text, "edgebuild toolchain parse acme acme-bench log.txt", _do_parse)
+    add = parser.add_argument
+    add("name", metavar="NAME", help="a toolchain")
+    add("tool", metavar="TOOL", help="a tool of `device` in its toolchain.yaml")
+    add("file", metavar="FILE", nargs="?", default="-", help="what the tool printed; else standard input")
+    add(
+        "--batch",
+        type=number,
+        default=1,
+        metavar="N",
+        help="images per inference (1), where the tool counts batches",
+    )
+    _templates(parser)
+    _json(parser)
+
+
+def _do_parse(options: argparse.Namespace) -> int:
+    from edgebuild.verbs.toolchain_parse import ParseOptions, parse  # noqa: PLC0415
+
+    return parse(
+        ParseOptions(
+            name=options.name,
+            tool=options.tool,
+            file=options.file,
+            batch=options.batch,
             templates=tuple(options.templates),
             json=options.json,
         )

@@ -51,7 +51,7 @@ def overrides(toolchain: Toolchain, recipes: Sequence[Recipe], settings: Sequenc
                 f"{toolchain.name} has no option {name!r}{suggestion(name, toolchain.options)}",
                 hint=f"known: {known or 'none'}",
             )
-        having = [recipe for recipe in recipes if name in _options_of(toolchain, recipe)]
+        having = [recipe for recipe in recipes if name in options_of(toolchain, recipe)]
         found += [f"targets.{recipe.name}.options.{text}" for recipe in having]
     return tuple(found)
 
@@ -86,7 +86,7 @@ def trial_manifest(toolchain: Toolchain, recipes: Sequence[Recipe], given: Colle
 
 
 def _target(toolchain: Toolchain, recipe: Recipe, given: Collection[str]) -> dict[str, Any]:
-    has = _options_of(toolchain, recipe)
+    has = options_of(toolchain, recipe)
     values = {name: value for name, value in toolchain.trial.options.items() if name in has}
     for name in dict.fromkeys((*toolchain.required_options, *recipe.required_options)):
         option = toolchain.options[name]
@@ -105,6 +105,7 @@ def _target(toolchain: Toolchain, recipe: Recipe, given: Collection[str]) -> dic
     }
 
 
-def _options_of(toolchain: Toolchain, recipe: Recipe) -> set[str]:
+def options_of(toolchain: Toolchain, recipe: Recipe) -> set[str]:
+    """Return the names of the options that a recipe has."""
     options = toolchain.options.items()
     return {name for name, option in options if not option.recipes or recipe.name in option.recipes}

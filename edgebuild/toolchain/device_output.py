@@ -95,6 +95,12 @@ class DeviceTool:
     kind: Kind
     rules: tuple[OutputRule, ...]
 
+    @property
+    def finds(self) -> tuple[str, ...]:
+        """Everything that its rules can find, each name once, in order."""
+        names = [name for rule in self.rules for name in re.compile(rule.pattern).groupindex]
+        return tuple(dict.fromkeys(name for name in names if name != UNIT_GROUP))
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Reading:

@@ -18,12 +18,12 @@ from edgebuild.environment.surroundings import kind_of, surroundings
 from edgebuild.errors import EdgebuildError, UsageError
 from edgebuild.run.session import cache_root, search_path
 from edgebuild.toolchain.load import load_toolchain, toolchain_names
+from edgebuild.verbs.layout import table, terminal_width
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from edgebuild.toolchain.load import Toolchain
-    from edgebuild.toolchain.options import Option
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -44,11 +44,14 @@ def list_all(templates: tuple[str, ...], *, as_json: bool) -> int:
         found = [{"name": r.name, "title": r.title, "environment": r.kind, "state": r.state} for r in rows]
         _print_json({"schema": 1, "toolchains": found})
         return 0
-    width = max((len(row.name) for row in rows), default=0)
-    for row in rows:
-        state = f"{row.kind}, {row.state}" if row.state else row.kind
-        print(f"{row.name:{width}}  {row.title}  ({state})")
+    print("\n".join(table([_cells(row) for row in rows], width=terminal_width())))
     return 0
+
+
+def _cells(row: Row) -> tuple[str, str, str]:
+    if row.kind == "wrong":
+        return row.name, row.kind, row.state
+    return row.name, f"{row.kind}, {row.state}" if row.state else row.kind, row.title
 
 
 def _row(name: str, search: tuple[Path, ...]) -> Row:
@@ -56,127 +59,15 @@ def _row(name: str, search: tuple[Path, ...]) -> Row:
         toolchain = load_toolchain(name, search)
     except EdgebuildError as error:
         return Row(name=name, title="", kind="wrong", state=str(error).splitlines()[0])
-    kind = kind_of(toolchain)
-    return Row(name=name, title=toolchain.title, kind=kind, state=_state(toolchain))
+    return Row(name=name, title=toolchain.title, kind=kind_of(toolchain), state=install_state(toolchain))
 
 
-def _state(toolchain: Toolchain) -> str:
+def install_state(toolchain: Toolchain) -> str:
+    """Return whether a toolchain's own Python environment is there, in words; empty: it has none."""
     if not toolchain.environment.requirements:
         return ""
     found = environment_store.find(toolchain.environment, cache_root(os.environ), os.environ)
     return "installed" if found else "not installed"
-
-
-def show(name: str, templates: tuple[str, ...], *, as_json: bool) -> int:
-    """Print what a toolchain offers: recipes, limits, tools, environment, options.
-
-    Raises:
-        UsageError: There is no such toolchain.
-    """
-    toolchain = load_toolchain(name, search_path(Path.cwd(), templates))
-    if as_json:
-        _print_json(_document(toolchain))
-    else:
-        print("\n".join(_lines(toolchain)))
-    return 0
-
-
-def _document(toolchain: Toolchain) -> dict[str, Any]:
-    needs = toolchain.environment
-    return {
-        "schema": 1,
-        "name": toolchain.name,
-        "title": toolchain.title,
-        "links": list(toolchain.links),
-        "recipes": [
-            {
-                "name": one.name,
-                "title": one.title,
-                "precision": one.precision,
-                "default": one is toolchain.default_recipe,
-                "evidence": one.evaluate.evidence if one.evaluate else "none",
-            }
-            for one in toolchain.recipes.values()
-        ],
-        "limits": {
-            "opset": list(toolchain.limits.opset),
-            "batch": list(toolchain.limits.batch),
-            "dynamic": toolchain.limits.dynamic,
-            "tasks": list(toolchain.limits.tasks),
-        },
-        "tools": [
-            {"name": tool.name, "supported": tool.supported, "get": tool.get}
-            for tool in toolchain.tools.values()
-        ],
-        "environment": {
-            "kind": kind_of(toolchain),
-            "state": _state(toolchain),
-            "python": needs.python,
-            "requirements": [line for group in needs.requirements for line in group.lines],
-            "system": [need.name for need in needs.system],
-            "activate": list(needs.activate),
-            "image": needs.image,
-            "pass": list(toolchain.env_pass),
-            "locate": list(needs.locate),
-        },
-        "options": [_option(option, toolchain) for option in toolchain.options.values()],
-    }
-
-
-def _option(option: Option, toolchain: Toolchain) -> dict[str, Any]:
-    return {
-        "name": option.name,
-        "type": _type(option),
-        "default": option.default,
-        "required": option.name in toolchain.required_options,
-        "recipes": list(option.recipes),
-        "description": option.description,
-    }
-
-
-def _type(option: Option) -> str:
-    """Return an option's type with what limits its values, in a few words."""
-    if option.enum:
-        return " | ".join(map(str, option.enum))
-    bounds = [f">= {option.minimum}"] if option.minimum is not None else []
-    bounds += [f"<= {option.maximum}"] if option.maximum is not None else []
-    bounds += [f"/{option.pattern}/"] if option.pattern else []
-    return " ".join([option.type, *bounds])
-
-
-def _lines(toolchain: Toolchain) -> Iterator[str]:
-    found = _document(toolchain)
-    yield f"{toolchain.name}  {toolchain.title}"
-    yield from (f"  {link}" for link in toolchain.links)
-    yield from ("", "recipes")
-    for one in found["recipes"]:
-        mark = " (default)" if one["default"] else ""
-        yield f"  {one['name']}{mark}: {one['title']}; {one['precision']}, evidence {one['evidence']}"
-    yield from ("", "tools")
-    for tool in found["tools"]:
-        yield f"  {tool['name']} {tool['supported']}".rstrip()
-        yield f"      {tool['get']}"
-    yield from ("", "environment", *_environment_lines(found["environment"]))
-    yield from ("", "options")
-    for option in found["options"]:
-        default = "" if option["default"] is None else f", default {json.dumps(option['default'])}"
-        need = ", required" if option["required"] else ""
-        only = f", recipes {', '.join(option['recipes'])}" if option["recipes"] else ""
-        yield f"  {option['name']}: {option['type']}{default}{need}{only}"
-        yield f"      {option['description']}"
-    yield "  extra_args: list of strings"
-    yield "      Further words for the compile command."
-
-
-def _environment_lines(found: dict[str, Any]) -> Iterator[str]:
-    state = f", {found['state']}" if found["state"] else ""
-    yield f"  {found['kind']}{state}"
-    for word in ("python", "image"):
-        if found[word]:
-            yield f"  {word} {found[word]}"
-    for word in ("requirements", "activate", "system", "pass", "locate"):
-        if found[word]:
-            yield f"  {word}: {', '.join(found[word])}"
 
 
 def install_all(names: tuple[str, ...], templates: tuple[str, ...], *, again: bool) -> int:

@@ -293,14 +293,16 @@ def _print(
         document = {"schema": 1, "toolchain": toolchain.name, "tools": versions, "bundle": bundle}
         print(json.dumps(document | {"recipes": [_row(one) for one in tried]}, indent=2))
         return
-    print(f"{toolchain.name}: {', '.join(f'{one.name} {one.version}'.rstrip() for one in tools)}")
+    names = [f"{one.name.rpartition('/')[2]} {one.version}".rstrip() for one in tools]
+    print(f"{toolchain.name}: {', '.join(names)}")
     for one in tried:
         if one.problem:
             print(f"FAILED  {one.recipe}: {one.problem}")
         else:
             ran = "; ".join(f"{row['name']} cosine {row['cosine']:g}" for row in one.agreement)
             ran = f"runs here, {ran}" if ran else "cannot be run here"
-            print(f"ok      {one.recipe}: {size_text(one.size)} in {one.seconds:g} s; {ran}")
+            made = f"{size_text(one.size)} in {one.seconds:g} s" if one.seconds else size_text(one.size)
+            print(f"ok      {one.recipe}: {made}; {ran}")
         for text in one.findings:
             print(f"        {text}")
     if bundle:

@@ -128,7 +128,9 @@ def test_the_list_says_where_tools_live(tmp_path: Path, call: Call) -> None:
     rows = {row["name"]: row for row in json.loads(call("list", "--json").stdout)["toolchains"]}
     assert rows["copy"]["environment"] == "as found on PATH"
     assert "copy" in call("list").stdout
-    assert "mode: whole | torn, default" in call("show", "copy").stdout
+    shown = call("show", "copy").stdout
+    assert "mode: whole | torn, default" in shown
+    assert "\nlimits\n  opset   " in shown
 
 
 def test_what_cannot_be_installed_or_removed_is_said(tmp_path: Path, call: Call) -> None:
