@@ -230,3 +230,12 @@ def _view(id_: str, title: str, needs: tuple[str, ...], targets: tuple[str, ...]
     )
     command = ("python", "-m", f"edgebuild.steps.{title.split(maxsplit=1)[0]}", "--output", "out/a file.json")
     return ActionView(id=id_, title=title, targets=targets, needs=needs, command=command, result=result)
+
+
+def two_heads_run(folder: Path) -> RunResult:
+    """Return a run whose second target has another head than the float model of the first."""
+    run = sample_run(folder)
+    other = (*_accuracy(0.02, "host"), *_timing(60.1, "device"))
+    seen = write_detections(folder / "other-float.json", shift=0.0, seed=3)
+    fitted = replace(run.targets[1], baseline=other, baseline_detections=seen)
+    return replace(run, targets=(run.targets[0], fitted, *run.targets[2:]))

@@ -3,7 +3,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from edgebuild.report.markdown import plain, render_markdown
-from tests.unit.fixtures_report import failed_run, hostile_run, sample_run
+from tests.unit.fixtures_report import failed_run, hostile_run, sample_run, two_heads_run
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -28,6 +28,17 @@ def test_gates_name_limit_and_evidence(tmp_path: Path) -> None:
     text = render_markdown(sample_run(tmp_path))
     assert "✗ mAP 50-95 0.0460 below, ≤ 0.02 below float (proxy)" in text
     assert "? latency p50 not measured, ≤ 40 ms" in text
+
+
+def test_a_target_is_compared_with_the_float_model_of_its_head(tmp_path: Path) -> None:
+    usual, fitted = (render_markdown(make(tmp_path)) for make in (sample_run, two_heads_run))
+    before, after = (text[text.index("| **float") :].splitlines() for text in (usual, fitted))
+    assert [line.partition(" | ")[0] for line in after[:3]] == [
+        "| **float**", "| **float of n100-box**", "| **rpi5**"
+    ]  # fmt: skip
+    assert after[2] == before[1]
+    assert "0.8691 (+0.0160)" in after[3]
+    assert "(+" not in before[2]
 
 
 def test_a_skipped_target_tells_why(tmp_path: Path) -> None:

@@ -56,6 +56,15 @@ def test_lost_and_new_objects_are_counted(tmp_path: Path) -> None:
     assert "lost: float found" in strip
 
 
+def test_objects_are_compared_with_the_float_model_of_the_same_head(tmp_path: Path) -> None:
+    run = sample_run(tmp_path, 1)
+    (target,) = run.targets
+    assert target.detections is not None
+    alike = replace(target, baseline_detections=target.detections)
+    assert "lost" in str(pictures(run)).replace("lost: float found", "")
+    assert "found · 1 lost" not in str(pictures(replace(run, targets=(alike,))))
+
+
 def test_without_documents_there_is_no_strip(tmp_path: Path) -> None:
     run = sample_run(tmp_path, 1)
     run = replace(run, baseline_detections=None, targets=(replace(run.targets[0], detections=None),))

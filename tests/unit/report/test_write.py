@@ -13,7 +13,7 @@ import pytest
 from edgebuild.gates import Metric
 from edgebuild.report.findings import circumstances, read_benchmark
 from edgebuild.report.write import report_document, write_report
-from tests.unit.fixtures_report import failed_run, hostile_run, sample_run
+from tests.unit.fixtures_report import failed_run, hostile_run, sample_run, two_heads_run
 
 SCHEMA = json.loads((files("edgebuild") / "schemas" / "report.schema.json").read_text(encoding="utf-8"))
 
@@ -36,7 +36,7 @@ def test_the_schema_is_a_schema() -> None:
     jsonschema.Draft202012Validator.check_schema(SCHEMA)
 
 
-@pytest.mark.parametrize("make", [sample_run, failed_run, hostile_run])
+@pytest.mark.parametrize("make", [sample_run, failed_run, hostile_run, two_heads_run])
 def test_the_document_follows_its_schema(tmp_path: Path, make: object) -> None:
     run = make(tmp_path)  # type: ignore[operator]
     write_report(run, tmp_path / "out")
@@ -51,6 +51,13 @@ def test_the_document_has_what_only_a_report_has(tmp_path: Path) -> None:
     assert document["protocol"]["images"] == 40
     assert document["findings"][0]["from"] == "ascend-310p/benchmark"
     assert {node["id"] for node in document["dag"]} >= {"export", "rpi5/package"}
+
+
+def test_a_float_model_of_a_targets_own_is_told(tmp_path: Path) -> None:
+    document = report_document(two_heads_run(tmp_path))
+    own = {target["name"]: target.get("baseline", [])[:1] for target in document["targets"]}
+    assert own["n100-box"] == [{"name": "map50_95", "value": 0.8531, "unit": "", "evidence": "host"}]
+    assert own["rpi5"] == []
 
 
 def test_a_metric_that_is_no_number_becomes_null(tmp_path: Path) -> None:
