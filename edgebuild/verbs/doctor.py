@@ -19,12 +19,15 @@ from edgebuild.machine import this_family, this_processor
 from edgebuild.plan.own_step import DISTRIBUTIONS
 from edgebuild.run.session import cache_root, search_path
 from edgebuild.toolchain.load import load_toolchain, toolchain_names
+from edgebuild.verbs.layout import entry, terminal_width
 
 if TYPE_CHECKING:
     from edgebuild.environment.surroundings import Surroundings
     from edgebuild.toolchain.load import Tool, Toolchain
 
 _SEARCHED = re.compile(r"on PATH \(.*\)$")
+
+_DIGEST = re.compile(r"(sha256:[0-9a-f]{12})[0-9a-f]+")
 
 RAW_CHARACTERS = 2000
 """How much is shown of the text that a version was read from."""
@@ -115,7 +118,7 @@ def _tool(place: Surroundings | None, toolchain: Toolchain, tool: Tool) -> dict[
 
 
 def _text(found: dict[str, Any]) -> str:
-    cache = found["cache"]
+    cache, width = found["cache"], terminal_width()
     lines = [
         f"edgebuild {found['edgebuild']}, Python {found['python']}",
         f"processor  {found['processor']} ({found['cpu_family']})",
@@ -127,7 +130,9 @@ def _text(found: dict[str, Any]) -> str:
     missing = False
     for name, version in found["distributions"].items():
         missing |= not version
-        lines.append(f"  {'ok     ' if version else 'missing'} {name} {version}".rstrip())
+        # Of several distributions that would do, the version names the one that is here.
+        what = version if version.startswith(f"{name} ") else f"{name} {version}".rstrip()
+        lines.append(f"  {'ok     ' if version else 'missing'} {what}")
     lines += [f"  get them: {YOLO_EXTRA}"] if missing else []
     usable = [toolchain["name"] for toolchain in found["toolchains"] if toolchain.get("usable")]
     lines += ["", f"PATH {os.environ.get('PATH', '')}"]
@@ -136,33 +141,42 @@ def _text(found: dict[str, Any]) -> str:
     for toolchain in found["toolchains"]:
         lines += ["", f"{toolchain['name']}  {toolchain['title']}".rstrip()]
         lines += [f"  WRONG   {toolchain['problem']}"] if toolchain["problem"] else []
-        lines += _environment_lines(toolchain["environment"] or {})
+        lines += _environment_lines(toolchain["environment"] or {}, width)
+        said = ""
         for tool in toolchain["tools"]:
-            lines += _tool_lines(tool)
+            lines += _tool_lines(tool, width, said=said)
+            said = "" if tool["usable"] else tool["get"]
     return "\n".join(lines)
 
 
-def _environment_lines(found: dict[str, Any]) -> list[str]:
+def _environment_lines(found: dict[str, Any], width: int) -> list[str]:
     if "usable" not in found:
         return []
     if found["usable"]:
-        return [f"  ok      {found['kind']}: {found['identity']}"]
-    tried = [f"            {line}" for line in found["looked"]]
+        # The whole digest is in the JSON.
+        identity = _DIGEST.sub(r"\1", found["identity"])
+        return [f"  ok      {found['kind']}: {identity}"]
     return [
         f"  missing {found['kind']}: {found['problem']}",
-        *tried,
-        f"            get it: {found['get']}",
+        *(f"            {line}" for line in found["looked"]),
+        *entry("            get it: ", found["get"], width=width),
     ]
 
 
-def _tool_lines(tool: dict[str, Any]) -> list[str]:
+def _tool_lines(tool: dict[str, Any], width: int, *, said: str) -> list[str]:
+    """Return what is known of a tool, and how to get it unless that was ``said`` of the one before."""
     supported = f" (supported {tool['supported']})" if tool["supported"] else ""
     if tool["usable"]:
-        return [f"  ok      {tool['name']} {tool['version']}{supported}"]
-    # The whole PATH is in the JSON, and here once.
-    tried = [f"            {_SEARCHED.sub('on PATH', line)}" for line in tool["looked"]]
+        if tool["version"]:
+            return [f"  ok      {tool['name']} {tool['version']}{supported}"]
+        looked = [f"            {line}" for line in tool["looked"] if supported]
+        return [f"  ok      {tool['name']} of unknown version{supported}", *looked]
+    # The whole PATH is in the JSON, and here once; that a tool is not on it is the problem itself.
+    tried = [_SEARCHED.sub("on PATH", line) for line in tool["looked"]]
+    if tried == [f"looked for {tool['problem'].partition(' ')[0]} on PATH"]:
+        tried = []
     return [
         f"  missing {tool['name']}: {tool['problem']}{supported}",
-        *tried,
-        f"            get it: {tool['get']}",
+        *(f"            {line}" for line in tried),
+        *(entry("            get it: ", tool["get"], width=width) if tool["get"] != said else []),
     ]

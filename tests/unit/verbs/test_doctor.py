@@ -61,6 +61,27 @@ def test_a_version_out_of_range_and_a_missing_tool_are_said(tmp_path: Path, look
     assert tool["problem"] == "acme/acmec 9.1 is outside the supported range >=2,<4"
 
 
+def test_a_version_that_cannot_be_read_is_said_with_what_was_tried(
+    tmp_path: Path, look: Callable[..., Any]
+) -> None:
+    put(tmp_path, "echo hello")
+    lines = [line.strip() for line in look(as_json=False).splitlines()]
+    at = lines.index("ok      acmec of unknown version (supported >=2,<4)")
+    assert lines[at + 1] == "found acmec on PATH"
+    assert lines[at + 2].startswith("`acmec --version` printed nothing matching")
+
+
+def test_what_is_missing_is_said_once_with_how_to_get_it(
+    look: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "60")
+    text = look(as_json=False)
+    lines = text[text.index("acme  Acme") :].splitlines()
+    assert lines[1] == "  missing acmec: acmec is not on PATH (supported >=2,<4)"
+    assert lines[2].startswith("            get it: ")
+    assert all(len(line) <= 60 for line in lines[1:4])
+
+
 def test_an_environment_that_is_not_installed_is_said_once_with_what_makes_it(
     look: Callable[..., Any],
 ) -> None:
