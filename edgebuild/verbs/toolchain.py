@@ -120,11 +120,13 @@ def show_installed(*, as_json: bool) -> int:
     """Print the environments of the cache."""
     root = cache_root(os.environ)
     found = environment_store.installed(root)
+    users = _users(root)
     if as_json:
         rows = [
             {
                 "path": str(one.folder),
                 "toolchains": list(one.toolchains),
+                "used_by": users.get(one.folder, []),
                 "python": one.python,
                 "size": one.size,
                 "seconds": one.seconds,
@@ -135,12 +137,34 @@ def show_installed(*, as_json: bool) -> int:
         ]
         _print_json({"schema": 1, "environments": rows})
         return 0
-    for one in found:
-        what = f"Python {one.python}, {size_text(one.size)}, installed {one.installed[:10]}"
-        print(f"{', '.join(one.toolchains)}  {what}  {one.folder}")
     if not found:
         print(f"no environments in {root}")
+        return 0
+    cells = [
+        (
+            ", ".join(dict.fromkeys([*one.toolchains, *users.get(one.folder, ())])),
+            f"Python {one.python}",
+            size_text(one.size),
+            one.installed[:10],
+            str(one.folder),
+        )
+        for one in found
+    ]
+    print("\n".join(table(cells)))
     return 0
+
+
+def _users(root: Path) -> dict[Path, list[str]]:
+    """Return which toolchains find which environment, also those that never asked for it."""
+    users: dict[Path, list[str]] = {}
+    search = search_path(Path.cwd())
+    for name in toolchain_names(search):
+        with contextlib.suppress(EdgebuildError):
+            needs = load_toolchain(name, search).environment
+            found = environment_store.find(needs, root, os.environ) if needs.requirements else None
+            if found:
+                users.setdefault(found.folder, []).append(name)
+    return users
 
 
 def remove_all(name: str) -> int:
@@ -155,12 +179,16 @@ def remove_all(name: str) -> int:
         raise UsageError(
             f"no environment was made for {name}", hint="`edgebuild toolchain installed` shows all"
         )
+    users = _users(cache_root(os.environ))
     for one in found:
+        others = [other for other in users.get(one.folder, ()) if other != name]
         if remove(one, name):
             print(f"removed {one.folder} ({size_text(one.size)})")
+            if others:
+                print(f"{', '.join(others)} used it too: `edgebuild toolchain install {' '.join(others)}`")
         else:
-            others = ", ".join(other for other in one.toolchains if other != name)
-            print(f"{one.folder} stays: {others} needs it too")
+            owners = ", ".join(other for other in one.toolchains if other != name)
+            print(f"{one.folder} stays: {owners} needs it too")
     return 0
 
 
