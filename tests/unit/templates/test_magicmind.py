@@ -9,7 +9,7 @@ import pytest
 
 from edgebuild.environment.probe import probe_tool
 from edgebuild.toolchain.load import load_toolchain, resolve_options
-from tests.unit.vendor_bench import GOLDEN, IMGSZ, SEARCH, VendorBench, render_step
+from tests.unit.vendor_bench import GOLDEN, IMAGES, IMGSZ, SEARCH, VendorBench, render_step
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -57,7 +57,7 @@ def test_the_fake_takes_what_is_rendered(bench: VendorBench) -> None:
         ({"mtp_372": "mtp_270"}, "mtp_270 is not supported by this MagicMind"),
         ({"false": "no"}, "invalid choice: 'no'"),
         ({"64": "32"}, "[1, 3, 32, 32] != [1, 3, 32, 64]"),
-        ({"in/calibration/calibration": "in/model"}, "there is no image in in/model"),
+        ({"in/calibration/calibration": "in/model"}, "model.jpg is no PNG image"),
         ({"in/model/model.onnx": "absent.onnx"}, "No such file"),
     ],
 )
@@ -66,6 +66,14 @@ def test_the_fake_notices_what_is_wrong(bench: VendorBench, change: dict[str, st
     assert done.returncode != 0
     assert text in done.stdout
     assert not (bench.root / "out" / "model.mm").exists()
+
+
+def test_the_images_are_found_only_under_the_names_that_the_sample_looks_for(bench: VendorBench) -> None:
+    done = bench.step(*INT8, "--image_dir", "in/calibration/calibration")
+    assert "there is no .jpg file in in/calibration/calibration" in done.stdout
+    links = sorted((bench.root / "images").iterdir())
+    assert [link.name for link in links] == [f"{index:06}.jpg" for index in range(IMAGES)]
+    assert all(link.resolve().suffix == ".png" for link in links)
 
 
 @pytest.mark.parametrize(

@@ -272,11 +272,17 @@ class Engine:
     def create_i_context(self):
         return Context()
 
+class EngineConfig:
+    device_type = ""
+
 class Model:
+    EngineConfig = EngineConfig
+
     def deserialize_from_file(self, path):
         return Good()
 
-    def create_i_engine(self):
+    def create_i_engine(self, settings):
+        assert settings.device_type == "MLU"
         return Engine()
 """
 
