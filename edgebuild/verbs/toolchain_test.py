@@ -30,7 +30,15 @@ from edgebuild.run.engine import run_actions
 from edgebuild.run.session import cache_root, open_session, search_path
 from edgebuild.toolchain.load import load_toolchain
 from edgebuild.verbs.run import signals
-from edgebuild.verbs.toolchain_bundle import folder_texts, log_texts, machine_text, tool_texts, write_bundle
+from edgebuild.verbs.toolchain_bundle import (
+    folder_texts,
+    log_texts,
+    machine_text,
+    package_texts,
+    rendered_texts,
+    tool_texts,
+    write_bundle,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -127,7 +135,8 @@ def test(options: TrialOptions) -> int:
         if options.keep or any(one.problem for one in tried):
             where = folder if options.keep else Path.cwd()
             bundle = str(where / f"{toolchain.name}-toolchain-test.zip")
-            write_bundle(Path(bundle), _texts(session, toolchain, tried), os.environ)
+            rendered = _rendered(session, results, Place(folder=folder, store=store, baseline=""))
+            write_bundle(Path(bundle), _texts(session, toolchain, tried) | rendered, os.environ)
     _print(session, toolchain, tried, bundle, as_json=options.json)
     return 3 if any(one.problem for one in tried) else 0
 
@@ -267,9 +276,20 @@ def _texts(session: Session, toolchain: Toolchain, tried: Sequence[Tried]) -> di
         "manifest.yaml": Path(session.manifest.file).read_text(encoding="utf-8"),
         "result.json": canonical_json({"schema": 1, "toolchain": toolchain.name, "recipes": rows}),
         **dict(tool_texts(session.installed.probed, session.installed.surroundings)),
+        **dict(package_texts(toolchain, os.environ)),
         **dict(folder_texts(toolchain)),
         **dict(log_texts(session.folder / "logs")),
     }
+
+
+def _rendered(session: Session, results: Mapping[str, ActionResult], place: Place) -> dict[str, str]:
+    """Return the files that were rendered in the run, when the graph was known."""
+    folder = place.folder / "rendered"
+    for action in session.plan.actions:
+        done = results.get(action.id)
+        if action.step == "graph-files" and done is not None and done.artifacts:
+            place.store.materialise(done.artifact("files"), folder / action.id.replace("/", "."))
+    return dict(rendered_texts(folder))
 
 
 def _row(one: Tried) -> dict[str, Any]:

@@ -3,7 +3,14 @@ from __future__ import annotations
 import zipfile
 from typing import TYPE_CHECKING
 
-from edgebuild.verbs.toolchain_bundle import folder_texts, log_texts, machine_text, redacted, write_bundle
+from edgebuild.verbs.toolchain_bundle import (
+    folder_texts,
+    log_texts,
+    machine_text,
+    redacted,
+    rendered_texts,
+    write_bundle,
+)
 from tests.unit.environments import acme
 
 if TYPE_CHECKING:
@@ -28,6 +35,18 @@ def test_secrets_and_the_user_s_home_are_not_in_a_bundle(tmp_path: Path) -> None
         "license <ACME_LICENSE> read from ~/acme.lic, uploaded with <AWS_SECRET_ACCESS_KEY>\n"
         "/home/adam stays\n"
     )
+
+
+def test_who_may_fetch_from_an_address_is_not_in_a_bundle() -> None:
+    assert redacted("at https://ada:pw@host/simple and git@host", {}) == (
+        "at https://<login>@host/simple and git@host"
+    )
+
+
+def test_what_was_rendered_is_in_it_below_its_action(tmp_path: Path) -> None:
+    (tmp_path / "int8.compile-files").mkdir()
+    (tmp_path / "int8.compile-files/float.json").write_text("[]", encoding="utf-8")
+    assert dict(rendered_texts(tmp_path)) == {"rendered/int8.compile-files/float.json": "[]"}
 
 
 def test_a_home_that_is_the_root_or_nothing_takes_nothing_out() -> None:
