@@ -1,7 +1,7 @@
 """Steps in a container: podman or docker, an image that is here already, no network.
 
 The action's directory is mounted at ``/work`` with its inputs read-only, so the relative paths of a rendered
-command hold there too. The image's own digest is what identifies it; its name is not in any key.
+command hold there too. :mod:`edgebuild.environment.image` finds the image.
 """
 
 from __future__ import annotations
@@ -12,17 +12,17 @@ import re
 import secrets
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from edgebuild.digest import digest_document
 from edgebuild.environment.probe import Probed, judged
-from edgebuild.process.execute import StartError, capture, find_executable
+from edgebuild.process.execute import StartError, capture
+from edgebuild.protocol import ENGINE_FAILED
 from edgebuild.versions import match_version
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from edgebuild.toolchain.environment import Environment
     from edgebuild.toolchain.tools import Tool
 
 WORK = "/work"
@@ -34,10 +34,10 @@ READ_ONLY = ("in", "aux")
 SECONDS = 120.0
 """How long an engine may take to answer a question."""
 
-ENGINE_FAILED = 125
-"""Exit code of both engines when they themselves failed, and not what they were to run."""
+SHARED_MEMORY = "1g"
+"""Limit of a container's ``/dev/shm``: engines give 64 MB, too little for what loads data in processes."""
 
-_IDENTIFIER = re.compile(r"(?:sha256:)?([0-9a-f]{64})")
+_ENGINE_S_WORDS = re.compile(r"^(?:Error: |docker: ).*", re.MULTILINE)
 
 
 class EngineError(Exception):
@@ -50,20 +50,29 @@ class Container:
 
     Attributes:
         engine: Path of podman or docker.
+        kind: Which of them it is, whatever its name.
         image: As the toolchain, or the user, names it.
-        digest: Of the image's content, 64 hexadecimal digits.
+        digest: By which the engine knows the image, 64 hexadecimal digits.
+        content: Digest of what is in it: equal for equal images, whoever built them and whatever runs them.
         memo: Folder in which answers about images are remembered: an image never changes.
     """
 
     engine: str
+    kind: Literal["podman", "docker", "docker-rootless"]
     image: str
     digest: str
+    content: str
     memo: Path
 
     @property
     def podman(self) -> bool:
         """Whether the engine is podman, which needs no daemon."""
-        return Path(self.engine).name.startswith("podman")
+        return self.kind == "podman"
+
+    @property
+    def name(self) -> str:
+        """What the engine is called."""
+        return Path(self.engine).name
 
     def argv(
         self, argv: Sequence[str], *, scratch: Path, env: Mapping[str, str], name: str, timeout: float | None
@@ -106,7 +115,7 @@ class Container:
         except (StartError, TimeoutError) as error:
             raise EngineError(str(error)) from error
         if done.exit_code == ENGINE_FAILED:
-            raise EngineError(" ".join(done.text.split())[-300:])
+            raise EngineError(engine_s_words(done.text) or " ".join(done.text.split())[-300:])
         return done.exit_code, done.text
 
     def remove(self, name: str, environ: Mapping[str, str]) -> None:
@@ -122,52 +131,32 @@ class Container:
         return [*self._run(), f"--name={name}", f"--workdir={WORK}", *self._user(), *limit]
 
     def _run(self) -> list[str]:
-        # Labels would keep a confined container from the bind mounts on SELinux machines.
+        # Podman's warnings would be taken for what the container says. Labels would keep a confined container
+        # from the bind mounts on SELinux machines; relabelling files is nothing we may do. Without a driver
+        # the engine does not keep a copy of all output.
+        quiet = ["--log-level=error"] if self.podman else []
         return [
-            self.engine, "run", "--rm", "--pull=never", "--network=none", "--security-opt=label=disable",
+            self.engine, *quiet, "run", "--rm", "--pull=never", "--network=none", "--log-driver=none",
+            "--security-opt=label=disable", f"--shm-size={SHARED_MEMORY}",
         ]  # fmt: skip
 
     def _user(self) -> list[str]:
         """Return what makes files belong to whoever runs edgebuild, whatever user the image names."""
+        if self.kind == "docker-rootless":  # whose root is the user
+            return ["--user=0:0"]
         mapped = ["--userns=keep-id"] if self.podman and os.getuid() else []
         return [*mapped, f"--user={os.getuid()}:{os.getgid()}"]
+
+
+def engine_s_words(text: str) -> str:
+    """Return what an engine says of its own failure at the end of some output, or nothing."""
+    found = _ENGINE_S_WORDS.findall(text)
+    return " ".join(found[-1].split())[:300] if found else ""
 
 
 def new_name() -> str:
     """Return a name for a container that no other has."""
     return f"edgebuild-{secrets.token_hex(8)}"
-
-
-def image_variable(toolchain: str) -> str:
-    """Return the variable by which a user names another image for a toolchain."""
-    return f"EDGEBUILD_IMAGE_{re.sub(r'[^A-Z0-9]', '_', toolchain.upper())}"
-
-
-def find_container(
-    toolchain: str, needs: Environment, environ: Mapping[str, str], memo: Path
-) -> tuple[Container | None, str, str]:
-    """Return the container of a toolchain, or None with what is wrong and what to do about it."""
-    image = environ.get(image_variable(toolchain)) or needs.image
-    names = ("podman", "docker") if needs.engine == "auto" else (needs.engine,)
-    found = [path for path in (find_executable(name, environ) for name in names) if path]
-    if not found:
-        problem = f"{toolchain} runs in a container, and {' or '.join(names)} is not on PATH"
-        return None, problem, "install one of them"
-    said = ""
-    for engine in found:
-        try:
-            argv = [engine, "image", "inspect", "--format", "{{.Id}}", image]
-            done = capture(argv, env=environ, timeout=SECONDS)
-        except (StartError, TimeoutError) as error:
-            said = str(error)
-            continue
-        match = _IDENTIFIER.search(done.text)
-        if done.exit_code == 0 and match:
-            return Container(engine=engine, image=image, digest=match[1], memo=memo), "", ""
-        said = " ".join(done.text.split())[-200:]
-    name = Path(found[0]).name
-    get = f"`{name} load -i FILE` or `{name} pull {image}`; nothing is pulled during a run"
-    return None, f"{toolchain} needs the image {image}, and {name} does not have it ({said})", get
 
 
 def probe_contained(toolchain: str, tool: Tool, container: Container, environ: Mapping[str, str]) -> Probed:
@@ -181,7 +170,7 @@ def probe_contained(toolchain: str, tool: Tool, container: Container, environ: M
         try:
             answer = _answer(tool, container, environ)
         except EngineError as error:
-            problem = f"{Path(container.engine).name} cannot run the image {container.image}: {error}"
+            problem = f"{container.name} cannot run the image {container.image}: {error}"
             return replace(probed, found=False, how=(str(error),), problem=problem)
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(json.dumps(answer), encoding="utf-8")
@@ -210,7 +199,7 @@ def _answer(tool: Tool, container: Container, environ: Mapping[str, str]) -> dic
     if probe.distribution:
         program = "import importlib.metadata as m, sys; print(m.version(sys.argv[1]))"
         code, raw = container.ask(["python3", "-c", program, probe.distribution], environ)
-        version = raw.strip() if code == 0 else ""
+        version = raw.strip().rpartition("\n")[2] if code == 0 else ""
         return {"found": bool(version or tool.executable), "version": version, "raw": version}
     if probe.command:
         _, raw = container.ask([tool.executable, *probe.command], environ)

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING
 
 from edgebuild.environment import store as environment_store
 from edgebuild.environment.activate import Activated, activate
-from edgebuild.environment.container import Container, find_container, probe_contained
+from edgebuild.environment.container import Container, probe_contained
+from edgebuild.environment.image import find_container
 from edgebuild.environment.probe import Probed, expand_pattern, probe_tool
 from edgebuild.process.execute import find_executable
 
@@ -188,7 +189,7 @@ def _contained(toolchain: Toolchain, environ: Mapping[str, str], root: Path) -> 
     return Surroundings(
         toolchain=toolchain.name,
         kind="container",
-        identity=f"image sha256:{container.digest}",
+        identity=f"image {container.content}",
         how=(f"found the image {container.image}",),
         python="python3",
         container=container,

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from edgebuild import protocol
 from edgebuild.action import ActionResult, FileInput, Outcome, TreeInput
 from edgebuild.cache.store import make_folder
-from edgebuild.environment.container import new_name
+from edgebuild.environment.container import engine_s_words, new_name
 from edgebuild.errors import (
     EdgebuildError,
     StepError,
@@ -103,7 +103,7 @@ def attempt(  # noqa: PLR0913 - a process has this many sides
         if execution.exit_code == 0 and not ended:
             return Attempted(seconds=execution.seconds, said=said)
         if ended or not left:
-            raise failure(action, execution, log)
+            raise _of_engine(action, execution, log, surroundings) or failure(action, execution, log)
         _note(log, f"{_how(execution)}: trying again")
     raise AssertionError("unreachable: the last attempt returns or raises")
 
@@ -269,6 +269,20 @@ def crashed(action: Action, bug: Exception, log: Path, place: str) -> ActionResu
         stream.write("".join(traceback.format_exception(bug)))
     error = EdgebuildError(f"{action.id}: internal error: {type(bug).__name__}: {bug}")
     return failed(action, error, log, place)
+
+
+def _of_engine(
+    action: Action, execution: Execution, log: Path, surroundings: Surroundings | None
+) -> EdgebuildError | None:
+    """Return the error when no container could be started, which says nothing about the step."""
+    container = surroundings.container if surroundings is not None else None
+    if container is None or is_own(action) or execution.exit_code != protocol.ENGINE_FAILED:
+        return None
+    words = engine_s_words(log_tail(log))
+    if not words:
+        return None
+    text = f"{action.id}: {container.name} cannot run the image {container.image}: {words}"
+    return ToolchainMissingError(text, hint=f"see that `{container.name} info` works")
 
 
 def _how(execution: Execution) -> str:

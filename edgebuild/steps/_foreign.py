@@ -22,9 +22,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from edgebuild.process.execute import StartError, serve
-from edgebuild.protocol import RUNTIME_VARIABLE
+from edgebuild.protocol import ENGINE_FAILED, EXIT_MISSING, RUNTIME_VARIABLE
 from edgebuild.steps import _server
-from edgebuild.steps._step import fail
+from edgebuild.steps._step import StepFailure, fail
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -136,6 +136,9 @@ class Foreign:
         code = 128 - code if self._contained and code > 128 else code
         how = f"killed by signal {-code}" if code < 0 else f"exit code {code}"
         last = " / ".join(list(self._said)[-TAIL_LINES:])
+        if self._contained and code == ENGINE_FAILED:
+            hint = "`edgebuild doctor` shows the toolchain"
+            raise StepFailure(f"no container for {self._runtime}: {last}", hint=hint, exit_code=EXIT_MISSING)
         fail(f"{self._runtime} ended in the toolchain's environment ({how})" + (f": {last}" if last else ""),
              hint="run the artifact with the vendor's own tool to see more")  # fmt: skip
 

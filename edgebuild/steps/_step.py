@@ -17,8 +17,9 @@ if TYPE_CHECKING:
 class StepFailure(Exception):  # noqa: N818 - it is the step's word for "exit with this message"
     """A mistake the user can mend: printed in one line, without a traceback."""
 
-    def __init__(self, message: str, *, hint: str = "") -> None:
+    def __init__(self, message: str, *, hint: str = "", exit_code: int = EXIT_FAILED) -> None:
         super().__init__(f"{message}; {hint}" if hint else message)
+        self.exit_code = exit_code
 
 
 def fail(message: str, *, hint: str = "") -> NoReturn:
@@ -27,7 +28,7 @@ def fail(message: str, *, hint: str = "") -> NoReturn:
 
 
 def run_step(body: Callable[[Sequence[str]], None]) -> NoReturn:
-    """Run ``body(argv)`` and exit: 0 done, 3 failed, 5 a package is missing.
+    """Run ``body(argv)`` and exit: 0 done, 3 failed, 5 a package or an engine is missing.
 
     Args:
         body: The program; it receives the arguments after the module name.
@@ -39,7 +40,7 @@ def run_step(body: Callable[[Sequence[str]], None]) -> NoReturn:
         body(sys.argv[1:])
     except StepFailure as failure:
         print(f"{ERROR_PREFIX}{failure}", file=sys.stderr)
-        sys.exit(EXIT_FAILED)
+        sys.exit(failure.exit_code)
     except ModuleNotFoundError as missing:
         what = f"this step needs the package {missing.name!r}"
         print(f"{ERROR_PREFIX}{what}; install it with: pip install 'edgebuild[yolo]'", file=sys.stderr)

@@ -1,12 +1,11 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from edgebuild.environment.container import Container, find_container, image_variable
-from edgebuild.toolchain.environment import Environment
+from edgebuild.environment.container import Container
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -14,8 +13,10 @@ if TYPE_CHECKING:
 DIGEST = "ab" * 32
 
 
-def container(memo: Path, engine: str) -> Container:
-    return Container(engine=f"/usr/bin/{engine}", image="acme:1", digest=DIGEST, memo=memo)
+def container(memo: Path, kind: Any) -> Container:
+    return Container(
+        engine="/usr/bin/engine", kind=kind, image="acme:1", digest=DIGEST, content="sha256:0", memo=memo
+    )
 
 
 def command(folder: Path, engine: str) -> list[str]:
@@ -26,16 +27,23 @@ def command(folder: Path, engine: str) -> list[str]:
     return container(folder, engine).argv(argv, scratch=folder, env=env, name="edgebuild-1", timeout=100)
 
 
-@pytest.mark.parametrize("engine", ["podman", "docker"])
+@pytest.mark.parametrize(
+    ("kind", "flags"),
+    [
+        # Podman without root maps users; docker's daemon is root and does as it is told.
+        ("podman", ["--userns=keep-id", "--user=1000:100"]),
+        ("docker", ["--user=1000:100"]),
+        # The root of a docker without root is the user.
+        ("docker-rootless", ["--user=0:0"]),
+    ],
+)
 def test_files_belong_to_whoever_runs_edgebuild(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, engine: str
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str, flags: list[str]
 ) -> None:
     monkeypatch.setattr(os, "getuid", lambda: 1000)
     monkeypatch.setattr(os, "getgid", lambda: 100)
-    argv = command(tmp_path, engine)
-    assert "--user=1000:100" in argv
-    # Rootless podman maps users; docker's daemon is root and does as it is told.
-    assert ("--userns=keep-id" in argv) == (engine == "podman")
+    argv = command(tmp_path, kind)
+    assert [word for word in argv if word.startswith("--user")] == flags
 
 
 @pytest.mark.parametrize("engine", ["podman", "docker"])
@@ -50,16 +58,12 @@ def test_the_command_names_the_image_by_its_digest_and_nothing_is_pulled(tmp_pat
     assert ("--timeout=160" in argv) == (engine == "podman")
 
 
-def test_without_an_engine_it_is_said_which_ones_will_do(tmp_path: Path) -> None:
-    for engine, said in (
-        ("auto", "podman or docker is not on PATH"),
-        ("docker", "and docker is not on PATH"),
-    ):
-        needs = Environment(image="acme:1", engine=engine)  # type: ignore[arg-type]
-        found, problem, _ = find_container("acme", needs, {"PATH": str(tmp_path)}, tmp_path)
-        assert found is None
-        assert problem.endswith(said)
-
-
-def test_the_variable_that_names_another_image() -> None:
-    assert image_variable("acme-m1_x") == "EDGEBUILD_IMAGE_ACME_M1_X"
+def test_a_runtime_file_sees_its_inputs_and_cannot_write_what_the_step_leaves(tmp_path: Path) -> None:
+    env = {"HOME": f"{tmp_path}/tmp"}
+    argv = container(tmp_path, "podman").python_argv(scratch=tmp_path, env=env, name="n", timeout=None)
+    assert argv[-2:] == ["--entrypoint=python3", DIGEST]
+    assert [word for word in argv if word.startswith("--mount=")] == [
+        f"--mount=type=bind,source={tmp_path}/in,destination=/work/in,readonly",
+        f"--mount=type=bind,source={tmp_path}/tmp,destination=/work/tmp",
+    ]
+    assert "--network=none" in argv

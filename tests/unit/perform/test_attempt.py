@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from edgebuild.action import LogRule, Outcome
+from edgebuild.environment.container import Container
+from edgebuild.environment.surroundings import Surroundings
 from edgebuild.errors import StepError, StepTimeoutError, ToolchainMissingError
 from edgebuild.perform.attempt import attempt, crashed, environment, failed, failure, is_own
 from edgebuild.process.values import Execution
@@ -29,7 +31,12 @@ def own(*words: str) -> Action:
 
 
 def run(
-    action: Action, tmp_path: Path, *, lay_out: Callable[[], None] = lambda: None, **environ: str
+    action: Action,
+    tmp_path: Path,
+    *,
+    lay_out: Callable[[], None] = lambda: None,
+    surroundings: Surroundings | None = None,
+    **environ: str,
 ) -> Attempted:
     (tmp_path / "scratch").mkdir(exist_ok=True)
     return attempt(
@@ -39,6 +46,7 @@ def run(
         environ={"PATH": os.environ["PATH"], **environ},
         lay_out=lay_out,
         progress=print,
+        surroundings=surroundings,
     )
 
 
@@ -128,6 +136,38 @@ class TestAttempt:
     def test_a_log_that_cannot_be_spelled_in_utf8(self, tmp_path: Path) -> None:
         run(shell("step", f"echo ok; : {os.fsdecode(bytes([0xE9]))}"), tmp_path)
         assert log(tmp_path).endswith("ok\n")
+
+
+def contained(tmp_path: Path, script: str) -> Surroundings:
+    """Return surroundings whose engine is a script; it notes its arguments first."""
+    engine = tmp_path / "engine"
+    engine.write_text(f'#!/bin/sh\necho "$@" >> {tmp_path}/calls\n{script}\n', encoding="utf-8")
+    engine.chmod(0o755)
+    found = Container(
+        engine=str(engine), kind="docker", image="acme:1", digest="ab" * 32, content="sha256:0", memo=tmp_path
+    )
+    return Surroundings(toolchain="acme", kind="container", container=found)
+
+
+class TestContained:
+    def test_what_an_engine_says_of_itself_is_no_failure_of_the_step(self, tmp_path: Path) -> None:
+        words = "docker: Error response from daemon: OCI runtime create failed: no cgroup."
+        place = contained(tmp_path, f"[ $1 = rm ] || echo '{words}'; exit 125")
+        with pytest.raises(ToolchainMissingError, match="engine cannot run the image acme:1: docker: Error"):
+            run(shell("step", ""), tmp_path, surroundings=place)
+
+    def test_a_tool_may_end_with_the_same_exit_code(self, tmp_path: Path) -> None:
+        with pytest.raises(StepError, match="exit code 125"):
+            run(shell("step", ""), tmp_path, surroundings=contained(tmp_path, "echo E10001; exit 125"))
+
+    @pytest.mark.parametrize("step", ["a vendor's", "ours"])
+    def test_its_container_is_removed_however_it_ends(self, tmp_path: Path, step: str) -> None:
+        action = own("--no-such-flag") if step == "ours" else shell("step", "")
+        with pytest.raises(StepError):
+            run(action, tmp_path, surroundings=contained(tmp_path, "exit 3"))
+        calls = (tmp_path / "calls").read_text(encoding="utf-8").splitlines()
+        assert calls[-1].startswith("rm --force edgebuild-")
+        assert [call.partition(" ")[0] for call in calls] == (["rm"] if step == "ours" else ["run", "rm"])
 
 
 class TestWords:
