@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from edgebuild.action import Finding
 from edgebuild.errors import Problem
 from edgebuild.gates import METRICS
-from edgebuild.plan.limits import fit_notes, limit_faults
+from edgebuild.plan.limits import fit_notes, fitted_export, limit_faults
 from edgebuild.plan.tool_version import version_faults, version_notes
 from edgebuild.toolchain.load import resolve_options
 
@@ -66,8 +66,9 @@ def _head_problems(
     if target.head and target.head not in recipe.heads:
         text = f"recipe {recipe.name!r} of {toolchain.name} does not take head {target.head!r}"
         yield _problem(manifest, f"targets.{target.name}.head", text, f"it takes: {', '.join(recipe.heads)}")
-    if chosen_head(target, recipe) != "full" and manifest.model.export.dynamic:
-        text = f"a {chosen_head(target, recipe)} head needs a fixed image size"
+    head = chosen_head(target, recipe)
+    if head != "full" and fitted_export(manifest, toolchain, recipe, head).dynamic:
+        text = f"a {head} head needs a fixed image size"
         yield _problem(manifest, f"targets.{target.name}", text, "set model.export.dynamic to false")
 
 

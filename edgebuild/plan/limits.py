@@ -162,4 +162,6 @@ def _nearest(value: int, span: tuple[int, int | None]) -> int:
 
 
 def _span(span: tuple[int, int | None]) -> str:
-    return f"{span[0]} to {span[1]}" if span[1] is not None else f"{span[0]} and more"
+    if span[1] is None:
+        return f"{span[0]} and more"
+    return f"{span[0]} to {span[1]}" if span[0] != span[1] else f"{span[0]} only"

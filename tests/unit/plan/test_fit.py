@@ -55,6 +55,8 @@ def test_a_cut_head_needs_a_fixed_size() -> None:
     model = replace(MODEL, export=replace(MODEL.export, dynamic=True))
     assert "fixed image size" in only(problems(target(head="cut"), model=model)).message
     assert problems(target(), model=model) == []
+    # Where a compiler takes fixed shapes only, the export is fitted to it anyway.
+    assert problems(target("rk", toolchain="rknn", recipe="int8"), model=model) == []
 
 
 def test_an_option_that_does_not_exist() -> None:
