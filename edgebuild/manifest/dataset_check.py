@@ -123,7 +123,11 @@ class _Rows:
             "obb": (count == _OBB, "class x1 y1 x2 y2 x3 y3 x4 y4"),
             "pose": (count == keypoints, f"class, box and {points} keypoints of {dimensions} values"),
         }[self.task]
-        return "" if fine else f"{count} columns; a row is: {row}"
+        if fine:
+            return ""
+        # Rows of boxes where others are asked for: it is the task that is wrong, not a hundred rows.
+        boxes = "; these are boxes: is it `model.task: detect`?" if count == _BOX else ""
+        return f"{count} columns; a row is: {row}{boxes}"
 
     def outside(self, words: Sequence[str]) -> str:
         """Return which coordinate lies outside the image, or nothing."""

@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 from edgebuild.amounts import counted
 from edgebuild.errors import ManifestError
 from edgebuild.manifest.dataset_check import check_images, check_labels
 from edgebuild.run.session import open_session
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from edgebuild.errors import Problem
+
+SHOWN = 5
+"""How many problems are shown that differ in their place only."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -34,11 +43,30 @@ def check(options: CheckOptions) -> int:
             problems += check_images(split)
             problems += check_labels(split, dataset.names, manifest.model.task)
         if problems:
-            raise ManifestError(problems)
+            raise ManifestError(shortened(problems))
     images = {split.name: len(split.images) for split in dataset.splits.values()} if dataset else {}
     counts = ", ".join(f"{name} {number} images" for name, number in images.items())
     size = f"{counted(len(manifest.targets), 'target')}, {counted(len(session.plan.actions), 'action')}"
     print(f"{manifest.file}: {size}; {counts or 'no dataset'}")
     for name, why in session.unavailable(skip_all=True).items():
         print(f"  {name} cannot be built here: {why}")
+    for note in dict.fromkeys(note for target in session.plan.targets for note in target.notes):
+        print(f"  {note.level}: {note.message}" + (f"; {note.hint}" if note.hint else ""))
     return 0
+
+
+def shortened(problems: Iterable[Problem]) -> list[Problem]:
+    """Return problems with the first :data:`SHOWN` of each kind, and how many more there are.
+
+    A dataset with one mistake in its making has it in every file.
+    """
+    kinds: dict[str, list[Problem]] = {}
+    for problem in sorted(problems):
+        kinds.setdefault(problem.message, []).append(problem)
+    shown = []
+    for message, found in kinds.items():
+        shown += found[:SHOWN]
+        if len(found) > SHOWN:
+            more = f"{message} (and {len(found) - SHOWN} more of these)"
+            shown[-1] = replace(shown[-1], message=more)
+    return shown
