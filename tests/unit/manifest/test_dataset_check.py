@@ -69,11 +69,7 @@ def test_keypoints_have_a_visibility_of_up_to_two(tmp_path: Path) -> None:
         ("detect", "0 0.5 0.5 0.1 0.1 0.9", "6 columns; a row is: class x y width height"),
         ("detect", "0 160 120 20 20", "160 lies outside 0 to 1; coordinates are fractions of the image"),
         ("detect", "0 -0.2 0.5 0.1 0.1", "-0.2 lies outside 0 to 1; coordinates are fractions of the image"),
-        (
-            "segment",
-            "0 0.5 0.5 0.1 0.1",
-            "class x1 y1 x2 y2 x3 y3 ...; these are boxes: is it `model.task: detect`?",
-        ),
+        ("segment", "0 0.5 0.5 0.1 0.1", f"5 columns; a row is: class x1 y1 x2 y2 x3 y3 ...{BOXES}"),
         ("obb", "0 0.5 0.5 0.1 0.1", f"5 columns; a row is: class x1 y1 x2 y2 x3 y3 x4 y4{BOXES}"),
         ("pose", "0 0.5 0.5 0.1 0.1 1", "6 columns; a row is: class, box and 2 keypoints of 3 values"),
     ],
