@@ -22,9 +22,6 @@ What follows is one JSON object with the strings ``id`` (a slug), ``level`` (``n
 again; it does not make the action fail.
 """
 
-ENGINE_FAILED = 125
-"""Exit code of podman and docker when they themselves failed, and not what they were to run."""
-
 RUNTIME_VARIABLE = "EDGEBUILD_RUNTIME"
 """Variable that tells a step of ours where a toolchain's runtime file has to run, as JSON.
 

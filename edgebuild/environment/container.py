@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import secrets
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,8 +15,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from edgebuild.digest import digest_document
 from edgebuild.environment.probe import Probed, judged
+from edgebuild.process.engine import engine_failure
 from edgebuild.process.execute import StartError, capture
-from edgebuild.protocol import ENGINE_FAILED
 from edgebuild.versions import match_version
 
 if TYPE_CHECKING:
@@ -37,7 +36,9 @@ SECONDS = 120.0
 SHARED_MEMORY = "1g"
 """Limit of a container's ``/dev/shm``: engines give 64 MB, too little for what loads data in processes."""
 
-_ENGINE_S_WORDS = re.compile(r"^(?:Error: |docker: ).*", re.MULTILINE)
+
+_PYTHON = 'exec python3 -c "$0" "$@"'
+"""By a shell, which says in its own words that there is no Python: the engine's are for its own failures."""
 
 
 class EngineError(Exception):
@@ -114,8 +115,8 @@ class Container:
             done = capture(command, env=environ, timeout=SECONDS)
         except (StartError, TimeoutError) as error:
             raise EngineError(str(error)) from error
-        if done.exit_code == ENGINE_FAILED:
-            raise EngineError(engine_s_words(done.text) or " ".join(done.text.split())[-300:])
+        if words := engine_failure(done.exit_code, done.text):
+            raise EngineError(words)
         return done.exit_code, done.text
 
     def remove(self, name: str, environ: Mapping[str, str]) -> None:
@@ -146,12 +147,6 @@ class Container:
             return ["--user=0:0"]
         mapped = ["--userns=keep-id"] if self.podman and os.getuid() else []
         return [*mapped, f"--user={os.getuid()}:{os.getgid()}"]
-
-
-def engine_s_words(text: str) -> str:
-    """Return what an engine says of its own failure at the end of some output, or nothing."""
-    found = _ENGINE_S_WORDS.findall(text)
-    return " ".join(found[-1].split())[:300] if found else ""
 
 
 def new_name() -> str:
@@ -198,7 +193,7 @@ def _answer(tool: Tool, container: Container, environ: Mapping[str, str]) -> dic
         return {"found": True, "version": "", "raw": ""}
     if probe.distribution:
         program = "import importlib.metadata as m, sys; print(m.version(sys.argv[1]))"
-        code, raw = container.ask(["python3", "-c", program, probe.distribution], environ)
+        code, raw = container.ask(["sh", "-c", _PYTHON, program, probe.distribution], environ)
         version = raw.strip().rpartition("\n")[2] if code == 0 else ""
         return {"found": bool(version or tool.executable), "version": version, "raw": version}
     if probe.command:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from edgebuild import protocol
 from edgebuild.action import ActionResult, FileInput, Outcome, TreeInput
 from edgebuild.cache.store import make_folder
-from edgebuild.environment.container import engine_s_words, new_name
+from edgebuild.environment.container import new_name
 from edgebuild.errors import (
     EdgebuildError,
     StepError,
@@ -26,6 +26,7 @@ from edgebuild.errors import (
     ToolchainMissingError,
 )
 from edgebuild.perform.collect import find, read_log, said_findings
+from edgebuild.process.engine import engine_failure
 from edgebuild.process.execute import StartError, execute
 from edgebuild.process.log import log_tail
 from edgebuild.process.worker import NotServedError
@@ -276,9 +277,9 @@ def _of_engine(
 ) -> EdgebuildError | None:
     """Return the error when no container could be started, which says nothing about the step."""
     container = surroundings.container if surroundings is not None else None
-    if container is None or is_own(action) or execution.exit_code != protocol.ENGINE_FAILED:
+    if container is None or is_own(action):
         return None
-    words = engine_s_words(log_tail(log))
+    words = engine_failure(execution.exit_code, log_tail(log))
     if not words:
         return None
     text = f"{action.id}: {container.name} cannot run the image {container.image}: {words}"

@@ -21,8 +21,9 @@ from collections import deque
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from edgebuild.process.engine import engine_failure
 from edgebuild.process.execute import StartError, serve
-from edgebuild.protocol import ENGINE_FAILED, EXIT_MISSING, RUNTIME_VARIABLE
+from edgebuild.protocol import EXIT_MISSING, RUNTIME_VARIABLE
 from edgebuild.steps import _server
 from edgebuild.steps._step import StepFailure, fail
 
@@ -136,9 +137,10 @@ class Foreign:
         code = 128 - code if self._contained and code > 128 else code
         how = f"killed by signal {-code}" if code < 0 else f"exit code {code}"
         last = " / ".join(list(self._said)[-TAIL_LINES:])
-        if self._contained and code == ENGINE_FAILED:
+        words = engine_failure(code, "\n".join(self._said)) if self._contained else ""
+        if words:
             hint = "`edgebuild doctor` shows the toolchain"
-            raise StepFailure(f"no container for {self._runtime}: {last}", hint=hint, exit_code=EXIT_MISSING)
+            raise StepFailure(f"no container for {self._runtime}: {words}", hint=hint, exit_code=EXIT_MISSING)
         fail(f"{self._runtime} ended in the toolchain's environment ({how})" + (f": {last}" if last else ""),
              hint="run the artifact with the vendor's own tool to see more")  # fmt: skip
 

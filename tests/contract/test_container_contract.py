@@ -18,7 +18,7 @@ from edgebuild.environment.surroundings import Surroundings, probe_in, surroundi
 from edgebuild.errors import StepError, StepTimeoutError
 from edgebuild.perform.attempt import attempt, command
 from edgebuild.plan.own_step import own_step
-from edgebuild.protocol import RUNTIME_VARIABLE
+from edgebuild.protocol import EXIT_MISSING, RUNTIME_VARIABLE
 from edgebuild.steps._runtime import Artifact, open_artifact
 from edgebuild.steps._step import StepFailure
 from tests.contract.engines import ENGINES, Engine, acme_image, engine, python_image
@@ -325,5 +325,6 @@ def test_a_server_that_ends_has_the_last_word(opened: Callable[..., Artifact]) -
 
 
 def test_an_image_without_python_is_said(opened: Callable[..., Artifact]) -> None:
-    with pytest.raises(StepFailure, match=r"exit code 127.*python3"):
+    with pytest.raises(StepFailure, match=r"no container for .*runtime.py: .*python3") as raised:
         opened(image="acme")
+    assert raised.value.exit_code == EXIT_MISSING
