@@ -166,7 +166,8 @@ def probe_contained(toolchain: str, tool: Tool, container: Container, environ: M
             answer = _answer(tool, container, environ)
         except EngineError as error:
             problem = f"{container.name} cannot run the image {container.image}: {error}"
-            return replace(probed, found=False, how=(str(error),), problem=problem)
+            get = f"see that `{container.name} info` works"
+            return replace(probed, found=False, how=(str(error),), problem=problem, get=get)
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(json.dumps(answer), encoding="utf-8")
     how = (f"looked in the image {container.image}",)

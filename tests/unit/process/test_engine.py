@@ -6,9 +6,7 @@ from edgebuild.process.engine import engine_failure
 
 # What podman 4.3 and docker 20.10 print.
 PODMAN = "Error: runc: runc create failed: unable to start container process: error during container init"
-DOCKER = "docker: Error response from daemon: failed to create shim task: OCI runtime create failed: no cgroup"
-    "docker: Error response from daemon: failed to create shim task: OCI runtime create failed: no cgroup."
-)
+DOCKER = "docker: Error response from daemon: OCI runtime create failed: no cgroup."
 
 
 @pytest.mark.parametrize(
