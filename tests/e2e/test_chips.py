@@ -8,16 +8,16 @@ import shutil
 import subprocess
 import sys
 import tarfile
-from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.e2e.fake_vendors import built_with_fakes, fakes_of, to_change
 from tests.fakes.install import install
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from tests.e2e.workspace import Workspace
 
@@ -64,26 +64,15 @@ class Engine:
 @pytest.fixture(scope="module")
 def chips(master: Workspace, tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     """A workspace built with the fakes; only for copying and reading."""
-    root = tmp_path_factory.mktemp("chips")
-    copied = master.copy(root)
-    workspace = replace(copied, variables=install(root / "fakes"))
-    head = workspace.manifest.read_text(encoding="utf-8").partition("targets:")[0]
-    workspace.manifest.write_text(head + TARGETS, encoding="utf-8")
-    ran = workspace.run("-j", "2")
-    assert ran.code == 0, ran.done.err
+    workspace, _ = built_with_fakes(master, tmp_path_factory.mktemp("chips"), TARGETS)
     return workspace
 
 
 @pytest.fixture
 def changed(chips: Workspace, tmp_path: Path) -> Iterator[Workspace]:
-    """The same, to change; the fakes are shared, for where they lie is passed on to them in variables."""
-    copied = chips.copy(tmp_path)
-    yield copied
-    install(_fakes(copied))
-
-
-def _fakes(w: Workspace) -> Path:
-    return Path(w.variables["NEUWARE_HOME"]).parent
+    """The same, to change."""
+    with to_change(chips, tmp_path) as copied:
+        yield copied
 
 
 def _unpacked(w: Workspace, target: str, into: Path) -> Path:
@@ -192,7 +181,7 @@ def _is_cut(path: Path) -> bool:
 def test_what_goes_wrong_in_the_tool_is_explained(
     changed: Workspace, action: str, tool: str, mode: str, words: tuple[str, ...]
 ) -> None:
-    install(_fakes(changed), {tool: mode})
+    install(fakes_of(changed), {tool: mode})
     ran = changed.run(action, "--force")
     assert ran.code == 3
     assert ran.action(action)["outcome"] == "failed"

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import json
 import tarfile
-from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.e2e.fake_vendors import built_with_fakes, fakes_of, to_change
 from tests.fakes.install import install
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+    from pathlib import Path
 
     from tests.e2e.workspace import Workspace
 
@@ -35,13 +35,7 @@ package: {version: 2.0.0}
 @pytest.fixture(scope="module")
 def vendors(master: Workspace, tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     """A workspace with four targets of two vendors, built with the fakes; only for copying and reading."""
-    root = tmp_path_factory.mktemp("vendors")
-    copied = master.copy(root)
-    workspace = replace(copied, variables=install(root / "fakes"))
-    head = workspace.manifest.read_text(encoding="utf-8").partition("targets:")[0]
-    workspace.manifest.write_text(head + TARGETS, encoding="utf-8")
-    ran = workspace.run("-j", "2")
-    assert ran.code == 0, ran.done.err
+    workspace, ran = built_with_fakes(master, tmp_path_factory.mktemp("vendors"), TARGETS)
     # Both vendors join the chain that the other targets have already built.
     assert not {"export", "calibrate", "baseline", "preprocess", "ranges", "quantize"} & ran.ran
     return workspace
@@ -49,14 +43,9 @@ def vendors(master: Workspace, tmp_path_factory: pytest.TempPathFactory) -> Work
 
 @pytest.fixture
 def changed(vendors: Workspace, tmp_path: Path) -> Iterator[Workspace]:
-    """The same, to change; the fakes are shared, for where they lie is passed on to them in variables."""
-    copied = vendors.copy(tmp_path)
-    yield copied
-    install(_fakes(copied))
-
-
-def _fakes(w: Workspace) -> Path:
-    return Path(w.variables["NEUWARE_HOME"]).parent
+    """The same, to change."""
+    with to_change(vendors, tmp_path) as copied:
+        yield copied
 
 
 def _package(w: Workspace, target: str) -> dict[str, bytes]:
@@ -122,7 +111,7 @@ def test_int8_for_ascend_is_calibrated_by_the_vendors_own_tool(vendors: Workspac
 
 
 def test_a_version_of_the_vendors_tool_reaches_its_own_targets_only(changed: Workspace) -> None:
-    install(_fakes(changed), cann="8.5.0")
+    install(fakes_of(changed), cann="8.5.0")
     ran = changed.run()
     assert {name for name in ran.ran if "/compile" in name} == {"npu-fp16/compile", "npu-int8/compile"}
     assert not {name for name in ran.ran if name.startswith("mlu") or name == "npu-int8/amct"}
@@ -146,7 +135,7 @@ def test_a_version_of_the_vendors_tool_reaches_its_own_targets_only(changed: Wor
 def test_what_the_vendors_tool_says_is_explained(
     changed: Workspace, action: str, tool: str, mode: str, words: tuple[str, ...]
 ) -> None:
-    install(_fakes(changed), {tool: mode})
+    install(fakes_of(changed), {tool: mode})
     ran = changed.run(action, "--force")
     assert ran.code == 3
     row = ran.action(action)
@@ -154,7 +143,7 @@ def test_what_the_vendors_tool_says_is_explained(
     assert row["log"] == f".edgebuild/shelf/logs/{action.replace('/', '.')}.log"
     for word in words:
         assert word in ran.done.err
-    install(_fakes(changed))
+    install(fakes_of(changed))
     again = changed.run()
     assert (again.code, again.ran) == (0, set())
 
@@ -183,7 +172,7 @@ def test_a_wrong_flag_is_caught(changed: Workspace, target: str, words: str) -> 
 
 
 def test_a_newer_trtexec_is_given_other_arguments(changed: Workspace) -> None:
-    install(_fakes(changed), trtexec="11.4.1")
+    install(fakes_of(changed), trtexec="11.4.1")
     ran = changed.run()
     assert {name for name in ran.ran if "/" in name} >= {"jetson/compile"}
     assert not {name for name in ran.ran if name.startswith(("hailo", "htp", "npu"))}
