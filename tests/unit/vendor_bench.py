@@ -160,6 +160,13 @@ class VendorBench:
         self.model(tiny_onnx(shape=(1, 3, *IMGSZ)))
         self.calibration(1)
 
+    @classmethod
+    def bare(cls, root: Path, name: str) -> VendorBench:
+        """Return one with the fakes and nothing else."""
+        made = cls.__new__(cls)
+        made.root, made.name, made.environ = root, name, install(root / "fakes")
+        return made
+
     def model(self, data: bytes) -> None:
         """Put a model where the first step reads it."""
         (self.root / "in" / "model").mkdir(parents=True, exist_ok=True)
