@@ -131,13 +131,17 @@ def _start(  # noqa: PLR0913 - likewise
     container = surroundings.container if surroundings is not None else None
     name = new_name() if container is not None else ""
     argv, env = command(action, scratch, environ, surroundings, container=name)
+    place = scratch
     if container is not None and not is_own(action):
         argv = container.argv(argv, scratch=scratch, env=env, name=name, timeout=action.timeout)
         env = dict(environ)  # the engine's own; what the step gets is in its arguments
+        place = Path(
+            "/"
+        )  # likewise: what works in the scratch directory is killed with it, and this cleans up
     try:
         return execute(
             argv,
-            cwd=scratch,
+            cwd=place,
             env=env,
             log=log,
             timeout=action.timeout,

@@ -177,7 +177,8 @@ def _in_container(where: Mapping[str, Any], runtime: str, output: int) -> tuple[
         listener.bind(str(address))
         listener.listen(1)
         argv = [*where["container"], str(program), str(address), runtime]
-        process = serve(argv, cwd=Path.cwd(), env=where["env"], stdout=output)
+        # Elsewhere: what works in a step's directory is killed with it, and the engine has to clean up.
+        process = serve(argv, cwd=Path("/"), env=where["env"], stdout=output)
         return process, _accepted(listener, process.pid)
 
 

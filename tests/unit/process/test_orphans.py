@@ -3,6 +3,8 @@ from __future__ import annotations
 import subprocess
 from typing import TYPE_CHECKING
 
+import pytest
+
 from edgebuild.process.orphans import kill_inside
 from tests.unit.workbench import alive, read_pid
 
@@ -23,6 +25,34 @@ def test_only_what_works_inside_is_killed(tmp_path: Path) -> None:
     assert beside.poll() is None
     beside.kill()
     beside.wait()
+
+
+def test_what_sees_the_directory_under_another_name_is_found(tmp_path: Path) -> None:
+    mine, beside = tmp_path / "my own", tmp_path / "beside"
+    for folder in (mine / "in", beside):
+        folder.mkdir(parents=True)
+    inside, other = (_contained(folder) for folder in (mine / "in", beside))
+    try:
+        assert kill_inside(mine) == 1
+        assert inside.wait() == -9
+        assert other.poll() is None
+    finally:
+        other.kill()
+        other.wait()
+
+
+def _contained(folder: Path) -> subprocess.Popen[bytes]:
+    """Start a process with mounts of its own, a directory among them, and wait until it is so."""
+    script = 'mount --bind "$0" /mnt && cd / && echo ready && exec sleep 60'
+    argv = ["unshare", "--user", "--map-root-user", "--mount", "sh", "-c", script, str(folder)]
+    process = subprocess.Popen(argv, stdout=subprocess.PIPE)
+    assert process.stdout is not None
+    with process.stdout as said:
+        ready = said.readline()
+    if not ready:
+        process.wait()
+        pytest.skip("this machine lets nobody make a namespace of mounts")
+    return process
 
 
 def test_nobody_is_no_matter(tmp_path: Path) -> None:
