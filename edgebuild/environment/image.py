@@ -48,7 +48,7 @@ def find_container(
     """
     image = environ.get(image_variable(toolchain)) or needs.image
     names = ("podman", "docker") if needs.engine == "auto" else (needs.engine,)
-    found = [os.path.abspath(path) for path in (find_executable(name, environ) for name in names) if path]
+    found = [str(Path(path).absolute()) for name in names if (path := find_executable(name, environ))]
     if not found:
         problem = f"{toolchain} runs in a container, and {' or '.join(names)} is not on PATH"
         return None, problem, "install one of them" if len(names) > 1 else f"install {names[0]}"
