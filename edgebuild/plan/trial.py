@@ -5,12 +5,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from edgebuild.errors import UsageError
-from edgebuild.toolchain.options import suggestion
+from edgebuild.manifest.overrides import parse_setting
+from edgebuild.toolchain.options import check_value, frozen, suggestion
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
     from edgebuild.toolchain.load import Recipe, Toolchain
+
+NAME = "toolchain-test"
+"""What the manifest is called."""
 
 IMAGES = 8
 """Calibration images, where the toolchain does not ask for more."""
@@ -38,7 +42,7 @@ def overrides(toolchain: Toolchain, recipes: Sequence[Recipe], settings: Sequenc
     """Return ``NAME=VALUE`` settings of options as ``--set`` values, for the recipes that have the option.
 
     Raises:
-        UsageError: One is not of that form, or names no option.
+        UsageError: One is not of that form, names no option of these recipes, or has a value it cannot have.
     """
     found = []
     for text in settings:
@@ -51,7 +55,14 @@ def overrides(toolchain: Toolchain, recipes: Sequence[Recipe], settings: Sequenc
                 f"{toolchain.name} has no option {name!r}{suggestion(name, toolchain.options)}",
                 hint=f"known: {known or 'none'}",
             )
+        option = toolchain.options[name]
+        if wrong := check_value(option, frozen(parse_setting(text).value.unwrap())):
+            raise UsageError(f"--option {text}: {wrong}", hint=option.hint)
         having = [recipe for recipe in recipes if name in options_of(toolchain, recipe)]
+        if not having:
+            tried = ", ".join(recipe.name for recipe in recipes)
+            hint = f"recipes that have it: {', '.join(option.recipes)}"
+            raise UsageError(f"--option {text}: recipe {tried} has no option {name!r}", hint=hint)
         found += [f"targets.{recipe.name}.options.{text}" for recipe in having]
     return tuple(found)
 
@@ -70,7 +81,7 @@ def trial_manifest(toolchain: Toolchain, recipes: Sequence[Recipe], given: Colle
     need = toolchain.calibration
     return {
         "edgebuild": 1,
-        "name": "toolchain-test",
+        "name": NAME,
         "model": {
             "weights": "weights.pt",
             "task": next(iter(toolchain.limits.tasks), "detect"),

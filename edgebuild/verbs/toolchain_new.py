@@ -84,6 +84,17 @@ What it makes, from what, and for which chips.
 |---|---|
 | `fp16` | floating point |
 
+## Next steps
+
+1. Fill in `toolchain.yaml` and `compile.cmd.j2` from the vendor's documentation. `edgebuild toolchain show NAME --templates ..`
+   (from this folder) checks and shows it; `edgebuild doctor` says whether the tool is found.
+2. `edgebuild toolchain test NAME --templates .. --recipe all` compiles a small model with the real tool.
+3. `toolchain: NAME` in a target of a manifest, and `edgebuild run MANIFEST --templates FOLDER`; a project's own `templates/`
+   is found without.
+4. With a board: rules for what its tools print (`device`), tried with `edgebuild toolchain parse NAME TOOL LOG`.
+
+Then take this section out.
+
 ## What was run, and what was only checked
 
 Nothing was run yet. `edgebuild toolchain test NAME` compiles a small model with the real tool.

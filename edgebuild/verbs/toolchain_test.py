@@ -23,7 +23,7 @@ from edgebuild.environment.surroundings import probe_in, surroundings
 from edgebuild.errors import StepError, ToolchainMissingError
 from edgebuild.perform.attempt import PACKAGE_PARENT
 from edgebuild.plan.commands import script
-from edgebuild.plan.trial import chosen_recipes, overrides, trial_manifest
+from edgebuild.plan.trial import NAME, chosen_recipes, overrides, trial_manifest
 from edgebuild.process import execute
 from edgebuild.run.console import open_display
 from edgebuild.run.engine import run_actions
@@ -220,7 +220,8 @@ def _judge(target: TargetPlan, results: Mapping[str, ActionResult], place: Place
     rows: tuple[Mapping[str, Any], ...] = ()
     problem, size = "", 0
     if failed or stopped:
-        problem = (failed or stopped or mine[0]).message
+        # The log is told as the bundle has it: the folder it was written to goes.
+        problem = (failed or stopped or mine[0]).message.replace(f".edgebuild/{NAME}/logs/", "logs/")
     else:
         size = results[target.artifact.action].artifact(target.artifact.output).size
         if _runs(target):

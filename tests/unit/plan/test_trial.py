@@ -79,6 +79,13 @@ def test_an_option_is_set_where_a_recipe_has_it(chain: Toolchain) -> None:
     recipes = chosen_recipes(chain, ["all"])
     assert overrides(chain, recipes, ["level=3"]) == ("targets.int8.options.level=3",)
     assert len(overrides(chain, recipes, ["chip=a2"])) == 2
-    for wrong, said in (("speed=1", "no option 'speed'"), ("level", "expected NAME=VALUE")):
+    for wrong, said in (
+        ("speed=1", "no option 'speed'"),
+        ("level", "expected NAME=VALUE"),
+        ("level=high", "--option level=high: 'high' is not an integer"),
+        ("chip=a3", "'a3' does not exist; the values are a1, a2"),
+    ):
         with pytest.raises(UsageError, match=said):
             overrides(chain, recipes, [wrong])
+    with pytest.raises(UsageError, match="recipe fp32 has no option 'level'"):
+        overrides(chain, chosen_recipes(chain, ["fp32"]), ["level=3"])
