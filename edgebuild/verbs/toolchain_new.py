@@ -89,8 +89,8 @@ What it makes, from what, and for which chips.
 1. Fill in `toolchain.yaml` and `compile.cmd.j2` from the vendor's documentation. In this folder,
    `edgebuild toolchain show NAME --templates ..` checks it and shows what it says.
 2. `edgebuild toolchain test NAME --templates .. --recipe all` compiles a small model with the real tool.
-3. Write `toolchain: NAME` in a target, and `edgebuild run MANIFEST --templates FOLDER`. In `templates/` beside
-   the manifest it is found without.
+3. Write `toolchain: NAME` in a target, and `edgebuild run MANIFEST --templates FOLDER`. In
+   `templates/` beside the manifest it is found without.
 4. With a board: write rules for what its tools print (`device`), and try them on a log with
    `edgebuild toolchain parse NAME TOOL LOG`.
 
