@@ -142,6 +142,7 @@ def _check(verbs: Verbs[argparse.ArgumentParser]) -> None:
     example = "edgebuild check manifest.yaml"
     parser = add_verb(verbs, "check", "find what is wrong with a manifest and its data; run nothing", example)
     add_manifest(parser, words=False)
+    parser.add_argument("more", metavar="MANIFEST", nargs="*", help="further manifests")
     parser.add_argument("--no-data", dest="data", action="store_false", help="do not read labels and images")
     parser.set_defaults(verb=_do_check)
 
@@ -149,7 +150,14 @@ def _check(verbs: Verbs[argparse.ArgumentParser]) -> None:
 def _do_check(options: argparse.Namespace) -> int:
     from edgebuild.verbs.check import CheckOptions, check  # noqa: PLC0415
 
-    return check(CheckOptions(**common(options), data=options.data))  # type: ignore[arg-type]
+    return check(
+        CheckOptions(
+            manifests=(options.manifest, *options.more),
+            overrides=tuple(options.overrides),
+            templates=tuple(options.templates),
+            data=options.data,
+        )
+    )
 
 
 def _commands(verbs: Verbs[argparse.ArgumentParser]) -> None:

@@ -23,19 +23,31 @@ SHOWN = 5
 class CheckOptions:
     """What the user asked of ``check``."""
 
-    manifest: str
+    manifests: tuple[str, ...]
     overrides: tuple[str, ...]
     templates: tuple[str, ...]
     data: bool
 
 
 def check(options: CheckOptions) -> int:
-    """Check the manifest, the plan and, unless told not to, every label and the head of every image.
+    """Check manifests, their plans and, unless told not to, every label and the head of every image.
 
     Raises:
-        ManifestError: Something is wrong; all of it.
+        ManifestError: Something is wrong; all of it, of every manifest.
     """
-    session = open_session(options.manifest, overrides=options.overrides, templates=options.templates)
+    problems: list[Problem] = []
+    for path in options.manifests:
+        try:
+            _check(path, options)
+        except ManifestError as error:
+            problems += error.problems
+    if problems:
+        raise ManifestError(list(dict.fromkeys(problems)))
+    return 0
+
+
+def _check(path: str, options: CheckOptions) -> None:
+    session = open_session(path, overrides=options.overrides, templates=options.templates)
     manifest, dataset = session.manifest, session.manifest.dataset
     if dataset is not None and options.data:
         problems = []
@@ -52,7 +64,6 @@ def check(options: CheckOptions) -> int:
         print(f"  {name} cannot be built here: {why}")
     for note in dict.fromkeys(note for target in session.plan.targets for note in target.notes):
         print(f"  {note.level}: {note.message}" + (f"; {note.hint}" if note.hint else ""))
-    return 0
 
 
 def shortened(problems: Iterable[Problem]) -> list[Problem]:

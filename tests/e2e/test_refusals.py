@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -128,6 +129,16 @@ def test_check_reads_every_label_and_image(fresh: Workspace) -> None:
     (data / "images/val/003.bmp").write_bytes(b"no image")
     done = fresh.eb("check", "manifest.yaml")
     _refused(done, 2, "labels/val/001.txt:2", "class 7", "labels/val/002.txt:1", "1.5", "images/val/003.bmp")
+
+
+def test_check_tells_what_is_wrong_with_several_manifests_at_once(fresh: Workspace) -> None:
+    text = fresh.manifest.read_text(encoding="utf-8")
+    for name, old, new in (("a", "imgsz: 64", "imgsz: 65"), ("b", "level: 1", "level: 77")):
+        (fresh.folder / f"{name}.yaml").write_text(text.replace(old, new), encoding="utf-8")
+    done = fresh.eb("check", "a.yaml", "manifest.yaml", "b.yaml")
+    wrong = replace(done, out="")
+    _refused(wrong, 2, "a.yaml:6:10: model.imgsz", "b.yaml:", "targets.chip.options.level: 77 is above")
+    assert done.out.startswith("manifest.yaml: 3 targets")
 
 
 def test_check_is_content_with_a_sound_workspace(fresh: Workspace) -> None:
