@@ -20,7 +20,7 @@ from tests.fakes.fake_common import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
 FAILED = "ATC run failed, Please check the detail log, Try 'atc --help' for more information"
 
@@ -78,6 +78,23 @@ HIGH_PRECISION = {
     "precision_mode_v2": ("origin",),
     "op_select_implmode": ("high_precision", "high_precision_for_all"),
 }
+ELSEWHERE = {
+    "precision_mode": ("allow_mix_precision_bf16", "allow_fp32_to_bf16"),
+    "precision_mode_v2": ("mixed_bfloat16", "cube_hif8", "mixed_hif8"),
+}
+"""Values for types that the 310 and the 310P do not have."""
+
+AIPP = {
+    "aipp_mode": r"static|dynamic",
+    "related_input_rank": r"\d+",
+    "input_format": r"YUV420SP_U8|XRGB8888_U8|RGB888_U8|YUV400_U8",
+    **dict.fromkeys(("src_image_size_w", "src_image_size_h"), r"\d{1,4}"),
+    **dict.fromkeys(("csc_switch", "rbuv_swap_switch", "ax_swap_switch", "crop", "padding"), r"true|false"),
+    **dict.fromkeys([f"mean_chn_{i}" for i in range(4)], r"\d{1,3}"),
+    **dict.fromkeys([f"{kind}_{i}" for kind in ("min_chn", "var_reci_chn") for i in range(4)], r"[\d.]+"),
+}
+"""Keys of a static AIPP configuration and what they take: means are whole numbers."""
+
 DYNAMIC = ("dynamic_batch_size", "dynamic_image_size", "dynamic_dims")
 
 
@@ -129,9 +146,10 @@ def check_flags(flags: Mapping[str, str]) -> None:
     kind = flags.get("output_type", "FP32")
     if not re.fullmatch(r"(FP32|FP16|UINT8|INT8)|[^:;]+:\d+:(FP32|FP16|UINT8|INT8)(;.*)?", kind):
         raise invalid("output_type", kind, "Valid values are: FP32, FP16, UINT8, INT8")
-    config = flags.get("insert_op_conf")
-    if config is not None and (not Path(config).is_file() or "aipp_op" not in Path(config).read_text()):
-        raise invalid("insert_op_conf", config, "no such AIPP configuration")
+    if re.match(r"Ascend310(P|$)", flags["soc_version"]):
+        for name, values in ELSEWHERE.items():
+            if flags.get(name) in values:
+                raise invalid(name, flags[name], f"{flags['soc_version']} has no such type")
 
 
 def check_model(flags: Mapping[str, str]) -> None:
@@ -148,6 +166,8 @@ def check_model(flags: Mapping[str, str]) -> None:
         check_quantized(flags)
     if wrong := fits(shapes, model):
         raise invalid("input_shape", flags["input_shape"], wrong)
+    if "insert_op_conf" in flags:
+        check_aipp(flags["insert_op_conf"], (shapes or model.inputs).values())
 
 
 def check_quantized(flags: Mapping[str, str]) -> None:
@@ -158,6 +178,23 @@ def check_quantized(flags: Mapping[str, str]) -> None:
     for name, values in HIGH_PRECISION.items():
         if flags.get(name) in values:
             raise invalid(name, flags[name], "a quantized model takes no high-precision mode")
+
+
+def check_aipp(path: str, shapes: Iterable[tuple[int, ...]]) -> None:
+    """Refuse an AIPP configuration with unknown keys or values, or for images that do not fit the input."""
+    text = Path(path).read_text(encoding="utf-8") if Path(path).is_file() else ""
+    found = re.fullmatch(r"\s*aipp_op\s*\{(.*)\}\s*", text, re.DOTALL)
+    if found is None:
+        raise invalid("insert_op_conf", path, "no such AIPP configuration")
+    settings = dict(re.findall(r"(\w+)\s*:\s*(\S+)", found.group(1)))
+    for key, value in settings.items():
+        if key not in AIPP or not re.fullmatch(AIPP[key], value):
+            raise invalid("insert_op_conf", path, f"{key}: {value}")
+    if not {"aipp_mode", "input_format"} <= set(settings):
+        raise invalid("insert_op_conf", path, "aipp_mode and input_format are needed")
+    size = tuple(int(settings.get(f"src_image_size_{side}", 0)) for side in "hw")
+    if size != (0, 0) and size != next(iter(shapes))[2:]:
+        raise invalid("insert_op_conf", path, f"images of {size} do not fit the input")
 
 
 def invalid(name: str, value: str, reason: str) -> Refused:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import ast
 import json
 import re
 import sys
@@ -11,6 +10,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from tests.fakes.fake_common import Refused, digest, play, read_onnx, refuse_if, say, stamp
+from tests.fakes.fake_files import npy_header
 
 ARCHITECTURES = (
     *("hailo8", "hailo8l", "hailo8r"),
@@ -157,7 +157,12 @@ def check_script(path: str | None) -> list[str]:
 
 def check_calibration(path: str, har: dict[str, object], normalized: bool) -> None:  # noqa: FBT001 - a fact
     """Refuse data that are not (images, height, width, channels) of the model's size."""
-    shape, kind = npy_header(path)
+    try:
+        kind, shape = npy_header(Path(path).read_bytes())
+    except OSError as error:
+        raise Refused(f"FileNotFoundError: {path}") from error
+    except ValueError as error:
+        raise Refused(f"ValueError: {path} {error}") from error
     wanted = har["shape"]
     assert isinstance(wanted, list)
     _, channels, height, width = wanted
@@ -175,14 +180,3 @@ def check_calibration(path: str, har: dict[str, object], normalized: bool) -> No
             "won't be used) because there's less data than the recommended amount (1024), and there's no "
             "available GPU"
         )
-
-
-def npy_header(path: str) -> tuple[tuple[int, ...], str]:
-    """Return shape and type of a .npy file."""
-    try:
-        data = Path(path).read_bytes()[:512]
-    except OSError as error:
-        raise Refused(f"FileNotFoundError: {path}") from error
-    refuse_if(not data.startswith(b"\x93NUMPY"), f"ValueError: {path} is no .npy file")
-    header = ast.literal_eval(data[10 : 10 + int.from_bytes(data[8:10], "little")].decode("latin-1").strip())
-    return tuple(header["shape"]), str(header["descr"])

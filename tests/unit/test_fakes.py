@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from edgebuild.environment.probe import probe_tool
+from edgebuild.render import render_text
 from edgebuild.toolchain.load import load_toolchain
 from tests.fakes.fake_common import read_onnx
 from tests.fakes.install import TOOLS, install
@@ -114,6 +115,7 @@ def test_atc_gives_equal_bytes_for_equal_work_only(bench: Bench) -> None:
         ({"input_shape": "pictures:1,3,8,8"}, "input pictures does not exist"),
         ({"input_shape": "1,3,8,8"}, "is not name:n,c,h,w"),
         ({"insert_op_conf": "absent.cfg"}, "no such AIPP configuration"),
+        ({"precision_mode_v2": "mixed_bfloat16"}, "Ascend310P3 has no such type"),
         ({"output_type": "INT4"}, "E10001: "),
         ({"quantize": "int8"}, "unknown command line flag 'quantize'"),
     ],
@@ -124,6 +126,31 @@ def test_atc_refuses(bench: Bench, flags: Flags, code: str) -> None:
     assert "ATC run failed, Please check the detail log" in done.stdout
     assert code in done.stdout
     assert not (bench.root / "out" / "model.om").exists()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        ("", ""),
+        ("RGB888_U8", "BGR888_U8"),
+        ("static", "fixed"),
+        ("mean_chn_0: 0", "mean_chn_0: 0.5"),
+        ("csc_switch", "csc"),
+        ("size_w: 8", "size_w: 16"),
+        ("}", ""),
+    ],
+)
+def test_atc_reads_the_aipp_configuration(bench: Bench, change: tuple[str, str]) -> None:
+    text = _aipp().replace(*change) if change[0] else _aipp()
+    (bench.root / "aipp.cfg").write_text(text, encoding="utf-8")
+    done = bench.atc({"insert_op_conf": "aipp.cfg"})
+    assert (done.returncode == 0) is (text == _aipp()), done.stdout
+    assert ("[--insert_op_conf] is invalid" in done.stdout) is (text != _aipp())
+
+
+def _aipp() -> str:
+    template = load_toolchain("ascend", [REPOSITORY / "templates"]).folder / "aipp.cfg.j2"
+    return render_text(template.read_text("utf-8"), "a", {"options": {"aipp": "rgb"}, "imgsz": [8, 8]})
 
 
 @pytest.mark.parametrize(

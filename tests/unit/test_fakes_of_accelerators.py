@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import subprocess
 from typing import TYPE_CHECKING, Any
 
@@ -42,9 +43,10 @@ SIZE = 1 * 3 * 8 * 8 * 4
 
 
 def npy(shape: tuple[int, ...], kind: str = "|u1") -> bytes:
-    """Return the header of a .npy file, which is all that the fakes look at."""
+    """Return a .npy file of zeros."""
     text = f"{{'descr': '{kind}', 'fortran_order': False, 'shape': {shape}, }}".ljust(117) + "\n"
-    return b"\x93NUMPY\x01\x00" + len(text).to_bytes(2, "little") + text.encode()
+    data = bytes(math.prod(shape) * int(kind[2:]))
+    return b"\x93NUMPY\x01\x00" + len(text).to_bytes(2, "little") + text.encode() + data
 
 
 class Bench:
@@ -116,6 +118,7 @@ class TestHailo:
         [
             ("c.npy", npy((8, 3, 8, 8)), "doesn't match network's input shape (8, 8, 3)"),
             ("c.npy", b"PK", "is no .npy file"),
+            ("c.npy", npy((8, 8, 8, 3))[:-1], "is cut short"),
             ("m.alls", b"normalise([0], [255])\n", "AllocatorScriptParserException"),
             ("m.har", b"{}", "InvalidHARFile"),
         ],
