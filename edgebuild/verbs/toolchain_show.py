@@ -198,7 +198,7 @@ def _limit_cells(found: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
 def _range(pair: Sequence[int | None]) -> str:
     least, greatest = pair
     if greatest is None:
-        return f"{least} or more"
+        return "any" if least == 1 else f"{least} or more"
     return str(least) if least == greatest else f"{least} to {greatest}"
 
 
