@@ -208,7 +208,10 @@ def _answer(tool: Tool, container: Container, environ: Mapping[str, str]) -> dic
 def _mount(scratch: Path, part: str = "", *options: str) -> str:
     """Return the flag that shows a container the action's directory, or a part of it."""
     source, place = str(scratch / part), f"{WORK}/{part}".rstrip("/")
-    return ",".join(["--mount=type=bind", f"source={source}", f"destination={place}", *options])
+    fields = [f"source={source}", f"destination={place}", *options]
+    # Engines read the flag as a row of CSV.
+    quoted = ['"{}"'.format(one.replace('"', '""')) if {",", '"'} & set(one) else one for one in fields]
+    return ",".join(["--mount=type=bind", *quoted])
 
 
 def _variables(env: Mapping[str, str], scratch: Path) -> Iterator[str]:

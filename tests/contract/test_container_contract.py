@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from edgebuild.action import Action, Output
+from edgebuild.digest import digest_document, digest_file
+from edgebuild.environment.container import new_name
 from edgebuild.environment.surroundings import Surroundings, probe_in, surroundings
 from edgebuild.errors import StepError, StepTimeoutError
 from edgebuild.perform.attempt import attempt, command
@@ -63,7 +65,7 @@ def environ(box: Engine) -> Mapping[str, str]:
 @pytest.fixture
 def folder(box: Engine, request: pytest.FixtureRequest) -> Path:
     """A directory of that user's, for one test."""
-    found = box.folder / f"test-{abs(hash(request.node.name)):x}"
+    found = box.folder / f'test "{len(list(box.folder.iterdir()))}", {request.node.originalname}'
     found.mkdir()
     return found
 
@@ -193,7 +195,12 @@ def test_tools_and_versions_are_looked_for_inside(
 
 
 def test_the_image_s_content_is_the_identity_and_its_name_is_not(
-    folder: Path, box: Engine, chain: Toolchain, place: Surroundings, environ: Mapping[str, str]
+    folder: Path,
+    images: Mapping[str, Path],
+    box: Engine,
+    chain: Toolchain,
+    place: Surroundings,
+    environ: Mapping[str, str],
 ) -> None:
     assert box("tag", "localhost/acme:1", "localhost/other:9").returncode == 0
     named = {**environ, "EDGEBUILD_IMAGE_ACME": "localhost/other:9"}
@@ -202,6 +209,9 @@ def test_the_image_s_content_is_the_identity_and_its_name_is_not(
     assert same is not None
     assert other is not None
     assert same.identity == place.identity
+    # Every engine says the same of the same files, whatever id it gives them.
+    layer = digest_file(images["localhost/acme:1"])
+    assert place.identity == f"image {digest_document({'layers': [layer], 'env': []})}"
     assert other.identity not in {"", place.identity}
 
 
@@ -245,7 +255,7 @@ def opened(folder: Path, box: Engine, monkeypatch: pytest.MonkeyPatch) -> Iterat
 
     def open_it(runtime: str = RUNTIME, image: str = "python") -> Artifact:
         place = found_place(toolchain(folder, box, image), box, folder)
-        name = f"edgebuild-{folder.name}-{len(used)}"
+        name = new_name()
         used.append((place, name))
         _, env = command(action, scratch, box.environ, place, container=name)
         monkeypatch.setenv(RUNTIME_VARIABLE, env[RUNTIME_VARIABLE])

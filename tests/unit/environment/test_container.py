@@ -67,3 +67,9 @@ def test_a_runtime_file_sees_its_inputs_and_cannot_write_what_the_step_leaves(tm
         f"--mount=type=bind,source={tmp_path}/tmp,destination=/work/tmp",
     ]
     assert "--network=none" in argv
+
+
+def test_a_folder_s_name_cannot_end_a_flag(tmp_path: Path) -> None:
+    folder = tmp_path / 'a, "b"'
+    folder.mkdir()
+    assert f'--mount=type=bind,"source={tmp_path}/a, ""b""",destination=/work' in command(folder, "podman")
