@@ -110,11 +110,15 @@ class Container:
         Raises:
             EngineError: No container could be started.
         """
-        command = [*self._run(), f"--entrypoint={argv[0]}", self.digest, *argv[1:]]
+        name = new_name()
+        command = [*self._run(), f"--name={name}", f"--entrypoint={argv[0]}", self.digest, *argv[1:]]
         try:
             done = capture(command, env=environ, timeout=SECONDS)
-        except (StartError, TimeoutError) as error:
+        except StartError as error:
             raise EngineError(str(error)) from error
+        except TimeoutError as error:
+            self.remove(name, environ)
+            raise EngineError(f"{argv[0]} in it did not end within {SECONDS:g} s") from error
         if words := engine_failure(done.exit_code, done.text):
             raise EngineError(words)
         return done.exit_code, done.text
