@@ -83,7 +83,7 @@ def test_the_least_manifest_has_every_default(folder: Path) -> None:
     assert manifest.dataset is None
     assert manifest.model.weights == folder / "w.pt"
     assert manifest.model.imgsz == (640, 640)
-    assert manifest.model.export == Export(opset=17, simplify=True, dynamic=False)
+    assert manifest.model.export == Export(opset=17, simplify=True, dynamic=False, end2end=False)
     assert manifest.package == Package(version="0.0.0")
     assert (target.name, target.toolchain, target.recipe, target.batch) == ("host", "onnxruntime", "", 1)
     assert (target.device, target.cpu, target.timeout, target.ship, target.tags) == ("", "", None, True, ())

@@ -133,6 +133,7 @@ def test_everything_in_the_file_becomes_a_value(acme: Toolchain) -> None:
     assert acme.env_pass == ("ACME_HOME",)
     assert acme.limits.opset == (11, 17)
     assert acme.limits.batch == (1, None)
+    assert (acme.limits.dynamic, acme.limits.end2end) == (False, True)
     assert acme.calibration
     assert acme.calibration.useful_maximum == 9
     assert acme.default_recipe.name == "fp16"
@@ -208,6 +209,7 @@ def put(document: dict[str, Any], path: str, value: Any) -> None:
         ("options.debug.recipes", ["int4"], "no recipe 'int4'"),
         ("required_options", ["chop"], "did you mean 'chip'"),
         ("limits.tasks.0", "detekt", "is none of "),
+        ("limits.end2end", "no", "expected boolean"),
         ("limits.opset", [1, 2, 3], "too long"),
         ("calibration.format", "jpeg", "is none of "),
         ("recipes.fp16.steps.0.step", "compil", "did you mean 'compile'"),
