@@ -101,6 +101,7 @@ def _dataset(section: Node, source: DatasetFile, splits: Splits, calibration: Ca
         file=source.file,
         names=source.names,
         kpt_shape=source.kpt_shape,
+        flip_idx=source.flip_idx,
         splits=dict(splits.found),
         calibration=calibration,
         validation=Validation(

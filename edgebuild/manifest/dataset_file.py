@@ -48,6 +48,7 @@ class DatasetFile:
         root: What the splits' paths are relative to, absolute.
         names: Class names in the order of their ids.
         kpt_shape: Keypoints and dimensions, if given.
+        flip_idx: Which keypoint each becomes in a mirrored image, or none.
         splits: By split, the folders, listings or images that make it up.
         remote: Whether it also says where the dataset could be downloaded.
     """
@@ -59,6 +60,7 @@ class DatasetFile:
     kpt_shape: tuple[int, int] | None
     splits: Mapping[str, tuple[Source, ...]]
     remote: bool
+    flip_idx: tuple[int, ...] = ()
 
 
 def read_dataset_file(path: Path, *, shown: str) -> tuple[DatasetFile, list[Problem]]:
@@ -73,8 +75,9 @@ def read_dataset_file(path: Path, *, shown: str) -> tuple[DatasetFile, list[Prob
     root, wrong = _root(node, path)
     names, more = _names(node)
     kpt_shape, shape = _kpt_shape(node)
+    flip_idx, flip = _flip_idx(node, kpt_shape[0] if kpt_shape else 0)
     splits = {split: _sources(node, split, root) for split in SPLITS}
-    problems += [*wrong, *more, *shape, *(p for _, found in splits.values() for p in found)]
+    problems += [*wrong, *more, *shape, *flip, *(p for _, found in splits.values() for p in found)]
     return DatasetFile(
         file=path,
         shown=shown,
@@ -83,6 +86,7 @@ def read_dataset_file(path: Path, *, shown: str) -> tuple[DatasetFile, list[Prob
         kpt_shape=kpt_shape,
         splits={split: sources for split, (sources, _) in splits.items() if sources},
         remote=node.get("download") is not None,
+        flip_idx=flip_idx,
     ), problems
 
 
@@ -181,6 +185,18 @@ def _kpt_shape(node: Node) -> tuple[tuple[int, int] | None, list[Problem]]:
             return (points, dimensions), []
     hint = "write [number of keypoints, 2 or 3]"
     return None, [shape.problem("kpt_shape", "is no shape of keypoints", hint=hint)]
+
+
+def _flip_idx(node: Node, points: int) -> tuple[tuple[int, ...], list[Problem]]:
+    """Return ``flip_idx``, without which Ultralytics mirrors no image of a pose training."""
+    written = node.get("flip_idx")
+    if not points or written is None or written.value is None:
+        return (), []
+    values = tuple(item.value for item in written.items if isinstance(item.value, int))
+    if sorted(values) == list(range(points)) and len(values) == len(written.items):
+        return values, []
+    hint = f"write each number from 0 to {points - 1} once"
+    return (), [written.problem("flip_idx", "does not name every keypoint once", hint=hint)]
 
 
 def _sources(node: Node, split: str, root: Path) -> tuple[tuple[Source, ...], list[Problem]]:

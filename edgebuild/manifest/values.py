@@ -117,6 +117,7 @@ class Dataset:
         file: The dataset YAML, absolute.
         names: Class names in the order of their ids.
         kpt_shape: Keypoints and dimensions, for pose only.
+        flip_idx: Which keypoint each becomes in a mirrored image, if the dataset YAML says so.
         splits: By name; only splits that the manifest uses are listed.
         listed: Every folder and listing that the dataset YAML names, absolute.
     """
@@ -127,6 +128,7 @@ class Dataset:
     splits: Mapping[str, Split]
     calibration: Calibration
     validation: Validation
+    flip_idx: tuple[int, ...] = ()
     listed: tuple[Path, ...] = field(default=(), compare=False)
 
 

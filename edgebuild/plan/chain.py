@@ -70,7 +70,10 @@ def train(manifest: Manifest, target: Target) -> Action:
         target=target.name,
         inputs=(*base_input, split_input(dataset, "train", "train"), validation_input(dataset)),
         outputs=(Output(role="weights", path="weights.pt"), Output(role="summary", path="training.json")),
-        files=(dataset_file(manifest), ("arguments.json", canonical_json(dict(settings.arguments)))),
+        files=(
+            dataset_file(manifest, training=True),
+            ("arguments.json", canonical_json(dict(settings.arguments))),
+        ),
         resumable=settings.resume,
         origin=tuple(
             (f"--{name}", f"model.train.{name}")

@@ -155,8 +155,13 @@ def validation_input(dataset: Dataset) -> TreeInput:
     return split_input(dataset, dataset.validation.split, "validation")
 
 
-def dataset_file(manifest: Manifest) -> tuple[str, str]:
-    """Return the rendered file that tells a step the class names and the task."""
+def dataset_file(manifest: Manifest, *, training: bool = False) -> tuple[str, str]:
+    """Return the rendered file that tells a step the class names and the task.
+
+    Args:
+        manifest: The manifest.
+        training: Also what only a training reads, so that it reaches nothing else.
+    """
     dataset = manifest.dataset
     assert dataset is not None  # noqa: S101 - callers have one
     document: dict[str, Any] = {
@@ -166,4 +171,6 @@ def dataset_file(manifest: Manifest) -> tuple[str, str]:
     }
     if dataset.kpt_shape is not None:
         document["kpt_shape"] = list(dataset.kpt_shape)
+    if training and dataset.flip_idx:
+        document["flip_idx"] = list(dataset.flip_idx)
     return ("dataset.json", canonical_json(document))

@@ -168,6 +168,16 @@ def test_pose_reads_the_shape_of_keypoints(folder: Path) -> None:
         assert "is no shape of keypoints" in read(folder, YAML + f"kpt_shape: {shape}\n", task="pose")[1][0]
 
 
+def test_flip_idx_names_every_keypoint_once(folder: Path) -> None:
+    points = YAML + "kpt_shape: [3, 2]\n"
+    assert fine(folder, points, task="pose").flip_idx == ()
+    assert fine(folder, points + "flip_idx: [0, 2, 1]\n", task="pose").flip_idx == (0, 2, 1)
+    for wrong in ("[0, 1]", "[0, 1, 1]", "[1, 2, 3]", "left", "[0.0, 1, 2]"):
+        message = read(folder, points + f"flip_idx: {wrong}\n", task="pose")[1][0]
+        assert "flip_idx: does not name every keypoint once" in message
+        assert "0 to 2" in message
+
+
 def test_calibration_takes_what_there_is_unless_a_number_is_written(folder: Path) -> None:
     assert fine(folder).calibration == Calibration(split="train", images=4, sample="stratified", seed=0)
     assert fine(folder, YAML, ", calibration: {images: 3, sample: first}").calibration.images == 3

@@ -55,6 +55,11 @@ class TestTrain:
     def test_its_further_arguments_are_a_file(self) -> None:
         assert json.loads(dict(chain.train(trained(), target()).files)["arguments.json"]) == {"lr0": 0.01}
 
+    def test_it_learns_what_keypoints_become_in_a_mirror(self) -> None:
+        data = replace(DATASET, kpt_shape=(2, 3), flip_idx=(1, 0))
+        files = dict(chain.train(replace(trained(), dataset=data), target()).files)
+        assert json.loads(files["dataset.json"])["flip_idx"] == [1, 0]
+
     def test_a_base_that_is_a_file_is_an_input_under_a_fixed_name(self) -> None:
         base = WORKSPACE / "my base.pt"
         action = chain.train(trained(base="my base.pt", base_file=base), target())
@@ -105,9 +110,11 @@ class TestCalibrate:
         assert "--list" not in chain.calibrate(manifest(int8()), int8()).argv
 
     def test_keypoints_are_told(self) -> None:
-        data = replace(DATASET, kpt_shape=(17, 3))
+        data = replace(DATASET, kpt_shape=(17, 3), flip_idx=(1, 0))
         files = dict(chain.calibrate(manifest(int8(), dataset=data), int8()).files)
-        assert json.loads(files["dataset.json"])["kpt_shape"] == [17, 3]
+        told = json.loads(files["dataset.json"])
+        assert told["kpt_shape"] == [17, 3]
+        assert "flip_idx" not in told  # only a training mirrors images
 
 
 class TestQuantize:
