@@ -110,7 +110,7 @@ class Foreign:
             self._stream.close()
         self._connection.close()
         # What a container printed last is still on its way through the engine.
-        code = self._process.kill(PATIENCE if self._contained else patience)
+        code = self._process.kill(max(patience, PATIENCE) if self._contained else patience)
         self._echo.join(PATIENCE)
         return code
 
