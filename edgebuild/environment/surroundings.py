@@ -85,6 +85,7 @@ class Surroundings:
         self,
         env: Mapping[str, str],
         *,
+        passed: Mapping[str, str],
         environ: Mapping[str, str],
         scratch: Path,
         container: str,
@@ -94,12 +95,14 @@ class Surroundings:
 
         Args:
             env: The step's environment.
+            passed: What the toolchain lets through to the runtime file, and not to the step.
             environ: The caller's environment, which an engine gets.
             scratch: The step's directory.
             container: Name of the container, where there is one.
             timeout: The step's limit in seconds.
         """
-        base = self.applied({name: value for name, value in env.items() if name not in OWN_VARIABLES})
+        kept = {name: value for name, value in env.items() if name not in OWN_VARIABLES}
+        base = self.applied({**kept, **passed})
         if self.container is None:
             return json.dumps({"python": self.python, "env": base})
         argv = self.container.python_argv(scratch=scratch, env=base, name=container, timeout=timeout)

@@ -172,9 +172,9 @@ def command(
     env = environment(action, scratch, environ)
     python = sys.executable
     if surroundings is not None and is_own(action):
-        timeout = action.timeout
+        passed, limit = _passed(action, environ), action.timeout
         where = surroundings.for_runtime(
-            env, environ=environ, scratch=scratch, container=container, timeout=timeout
+            env, passed=passed, environ=environ, scratch=scratch, container=container, timeout=limit
         )
         env |= {protocol.RUNTIME_VARIABLE: where}
     elif surroundings is not None:
@@ -203,13 +203,18 @@ def environment(action: Action, scratch: Path, environ: Mapping[str, str]) -> di
         "PYTHONHASHSEED": "0",
         "NO_COLOR": "1",
     }
-    if is_own(action):
+    if not is_own(action):  # what a toolchain lets through is for its runtime file, not for us
+        env |= _passed(action, environ)
+    else:
         # Found wherever edgebuild itself was imported from, and never shadowed by a file in scratch.
         env |= {"PYTHONPATH": PACKAGE_PARENT, "PYTHONSAFEPATH": "1", "PYTHONUNBUFFERED": "1"}
         env |= {"YOLO_AUTOINSTALL": "false", "YOLO_OFFLINE": "true", "YOLO_CONFIG_DIR": str(temporary)}
         env |= {"ORT_DISABLE_TELEMETRY": "1"}
-    env |= {name: environ[name] for name in (*action.env_locate, *action.env_pass) if name in environ}
     return env | dict(action.env)
+
+
+def _passed(action: Action, environ: Mapping[str, str]) -> dict[str, str]:
+    return {name: environ[name] for name in (*action.env_locate, *action.env_pass) if name in environ}
 
 
 def is_own(action: Action) -> bool:

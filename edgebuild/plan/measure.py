@@ -30,6 +30,8 @@ class Subject:
         evidence: What measuring it proves of the shipped artifact.
         runtime: A toolchain's program that runs it; None: ONNX Runtime.
         environment: Toolchain in whose environment that program runs; empty: in edgebuild's own.
+        passed: Variables that the toolchain lets through to it.
+        located: Likewise, of those that only say where things are.
     """
 
     artifact: Ref
@@ -37,6 +39,8 @@ class Subject:
     evidence: str
     runtime: Path | None = None
     environment: str = ""
+    passed: tuple[str, ...] = ()
+    located: tuple[str, ...] = ()
 
     def arguments(self) -> list[str]:
         """Return the arguments that every measuring step shares."""
@@ -63,6 +67,8 @@ def subject_of(toolchain: Toolchain, measured: Measured, artifact: Ref, info: Re
         evidence=measured.evidence,
         runtime=runtime,
         environment=toolchain.name if foreign else "",
+        passed=toolchain.env_pass if foreign else (),
+        located=toolchain.environment.locate if foreign else (),
     )
 
 
@@ -86,6 +92,8 @@ def validate(manifest: Manifest, action_id: str, target: str, subject: Subject) 
         target=target,
         inputs=(*subject.inputs(), validation_input(dataset)),
         environment=subject.environment,
+        passed=subject.passed,
+        located=subject.located,
         outputs=(Output(role="metrics", path="metrics.json"), Output(role="golden", path="golden.npz")),
         files=(dataset_file(manifest),),
         origin=(
@@ -112,6 +120,8 @@ def detections(manifest: Manifest, action_id: str, target: str, subject: Subject
         target=target,
         inputs=(*subject.inputs(), validation_input(dataset)),
         environment=subject.environment,
+        passed=subject.passed,
+        located=subject.located,
         outputs=(Output(role="detections", path="detections.json"),),
     )
 
@@ -172,6 +182,8 @@ def benchmark(target: Target, action_id: str, subject: Subject, batch: int, cpu:
         target=target.name,
         inputs=subject.inputs(),
         environment=subject.environment,
+        passed=subject.passed,
+        located=subject.located,
         outputs=(Output(role="benchmark", path="benchmark.json"),),
         machine=True,
         origin=tuple(

@@ -117,6 +117,8 @@ def own_step(  # noqa: PLR0913 - an action has this many sides
     machine: bool = False,
     resumable: bool = False,
     environment: str = "",
+    passed: tuple[str, ...] = (),
+    located: tuple[str, ...] = (),
     origin: tuple[tuple[str, str], ...] = (),
 ) -> Action:
     """Return an action that runs one of edgebuild's own step programs."""
@@ -131,6 +133,8 @@ def own_step(  # noqa: PLR0913 - an action has this many sides
         files=files,
         tools=("python", f"code:edgebuild.steps.{program}", *distributions, *runtime),
         environment=environment,
+        env_pass=passed,
+        env_locate=located,
         machine=machine,
         resumable=resumable,
         findings=(WARNING,),

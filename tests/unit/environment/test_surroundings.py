@@ -10,10 +10,12 @@ import pytest
 from edgebuild.action import key_document
 from edgebuild.environment.surroundings import Surroundings, surroundings
 from edgebuild.perform.attempt import command
-from edgebuild.plan.measure import subject_of
+from edgebuild.plan.measure import detections, subject_of
 from edgebuild.plan.own_step import Ref, own_step
 from edgebuild.protocol import RUNTIME_VARIABLE
-from tests.unit.environments import acme
+from edgebuild.toolchain.load import load_toolchain
+from tests.unit.environments import acme, write_toolchain
+from tests.unit.plans import manifest
 from tests.unit.workbench import shell
 
 if TYPE_CHECKING:
@@ -62,6 +64,24 @@ def test_a_step_of_ours_stays_in_our_python_and_learns_where_the_runtime_goes(tm
     assert said["python"] == PLACE.python
     assert said["env"]["PATH"] == "/cache/environments/00/bin:/usr/bin"
     assert not {"PYTHONPATH", "PYTHONSAFEPATH"} & said["env"].keys()
+
+
+def test_what_a_toolchain_lets_through_is_for_its_runtime_and_not_for_our_step(tmp_path: Path) -> None:
+    environ = {"PATH": "/usr/bin", "ACME_LICENSE": "27000@host", "PYTHONPATH": "/theirs", "OTHER": "x"}
+    folder = write_toolchain(tmp_path, "activate: /opt/acme/set_env.sh\npass: [ACME_LICENSE, PYTHONPATH]")
+    chain = load_toolchain("acme", (folder,))
+    measured = chain.default_recipe.evaluate
+    assert measured is not None
+    ref = Ref(action="a", output="o", name="n")
+    subject = subject_of(chain, measured, ref, ref)
+    action = detections(manifest(), "t/detections", "t", subject)
+    assert action.env_pass == ("ACME_LICENSE", "PYTHONPATH")
+    _, env = command(action, tmp_path, environ, PLACE)
+    said = json.loads(env[RUNTIME_VARIABLE])["env"]
+    assert (said["ACME_LICENSE"], said["PYTHONPATH"]) == ("27000@host", "/theirs")
+    assert "OTHER" not in said
+    assert "ACME_LICENSE" not in env
+    assert env["PYTHONPATH"] != "/theirs"
 
 
 def test_the_key_holds_what_is_in_the_environment_and_not_where_it_is() -> None:
