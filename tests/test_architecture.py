@@ -29,7 +29,7 @@ HEAVY = (
 PROCESS_CALLS = re.compile(r"fork(pty)?|exec[lv]\w*|spawn\w*|posix_spawnp?|system|popen")
 
 VENDORS = re.compile(
-    r"\b(acuity|ambarella|ascend\w*|axelera|axera|cambricon|deepx|ethos|hailo\w*|huawei|imx500|kneron|litert"
+    r"\b(acuity|ambarella|ascend\w*|axelera|axera|cambricon|deepx|ethos|hailo\w*|huawei|imx500|iree|kneron|litert"
     r"|magicmind|mediatek|metis|mlu\d+|mnn|ncnn|neuware|nvidia|openvino|pulsar2?|qnn|qualcomm|rknn\w*"
     r"|rockchip|snpe|sony|sophgo|tensorrt|tflite)\b",
     re.IGNORECASE,

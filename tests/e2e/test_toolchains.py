@@ -26,7 +26,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.yolo]
 
 OPENVINO, NCNN = pytest.mark.toolchain("openvino"), pytest.mark.toolchain("ncnn")
 MNN, LITERT = pytest.mark.toolchain("mnn"), pytest.mark.toolchain("litert")
-EXECUTORCH = pytest.mark.toolchain("executorch")
+EXECUTORCH, IREE = pytest.mark.toolchain("executorch"), pytest.mark.toolchain("iree")
 
 TARGETS = {
     "openvino": """\
@@ -48,6 +48,10 @@ TARGETS = {
 """,
     "executorch": """\
   executorch-fp32: {toolchain: executorch, recipe: fp32}
+""",
+    "iree": """\
+  iree-fp32: {toolchain: iree, recipe: fp32}
+  iree-cut: {toolchain: iree, recipe: fp32, head: cut}
 """,
 }
 
@@ -130,6 +134,8 @@ ALL = [
     pytest.param("litert", "litert-fp16", 0.005, marks=LITERT),
     pytest.param("litert", "litert-int8", 0.03, marks=LITERT),
     pytest.param("executorch", "executorch-fp32", 0.001, marks=EXECUTORCH),
+    pytest.param("iree", "iree-fp32", 0.001, marks=IREE),
+    pytest.param("iree", "iree-cut", 0.001, marks=IREE),
 ]
 
 
@@ -206,6 +212,7 @@ def test_the_runtime_keeps_the_contract(
         pytest.param("mnn", "mnn-int8", marks=MNN),
         pytest.param("litert", "litert-int8", marks=LITERT),
         pytest.param("executorch", "executorch-fp32", marks=EXECUTORCH),
+        pytest.param("iree", "iree-cut", marks=IREE),
     ],
 )
 def test_the_package_runs_as_it_was_shipped(

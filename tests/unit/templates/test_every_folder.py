@@ -36,6 +36,7 @@ SAMPLES: dict[str, dict[str, Any]] = {
     "ascend": {"soc_version": "Ascend310P3"},
     "cambricon": {"network": "yolov5"},
     "hailo": {"hw_arch": "hailo8"},
+    "iree": {"arm_cpu": "cortex-a76"},
     "qnn": {"htp_arch": 73, "soc_model": 43},
     "qualcomm": {"dsp_arch": "v73"},
 }
