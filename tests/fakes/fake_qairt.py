@@ -92,6 +92,8 @@ def generate(mode: str) -> None:
     options = parser.parse_args()
     dlc = read_dlc(options.dlc_path)
     device = check_config(options.config_file, dlc["graph"])
+    without = [one for one in device if one["dsp_arch"] == "v68" and dlc["stage"] == "float"]
+    refuse_if(bool(without), "[ ERROR ] images: floating-point type which is not supported on v68")
     refuse_if(
         mode == "fail",
         "1.0ms [ ERROR ] fa_alloc.cc:2425::ERROR:graph requires estimated allocation of 2741569 KB, limit is "

@@ -190,6 +190,17 @@ class TestQairt:
         assert done.returncode == 0, done.stdout
         assert b"v73" in (bench.root / "out" / "m.bin").read_bytes()
 
+    def test_v68_computes_nothing_in_floating_point(self, bench: Bench) -> None:
+        bench.run("qairt-converter", *CONVERT)
+        bench.run("qairt-quantizer", *QUANTIZE)
+        htp = bench.root / "htp.json"
+        htp.write_text(htp.read_text(encoding="utf-8").replace("v73", "v68"), encoding="utf-8")
+        quantized = [*CONTEXT, "--dlc_path", "q.dlc"]
+        assert bench.run("qnn-context-binary-generator", *quantized).returncode == 0
+        done = bench.run("qnn-context-binary-generator", *CONTEXT)
+        assert done.returncode != 0
+        assert "floating-point type which is not supported" in done.stdout
+
     @pytest.mark.parametrize(
         ("tool", "words", "change", "text"),
         [

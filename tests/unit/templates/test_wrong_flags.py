@@ -26,7 +26,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "hailo": {"hw_arch": "hailo8"},
     "tensorrt": {"workspace": 64},
     "sophgo": {},
-    "qualcomm": {"dsp_arch": "v68"},
+    "qualcomm": {"dsp_arch": "v73"},
 }
 """What makes the templates render as many flags as a usual target has, by toolchain."""
 
