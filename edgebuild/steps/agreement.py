@@ -13,6 +13,10 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
 
+HUGE = 1e6
+"""Stands for figures that are none, such as those of values that are no numbers."""
+
+
 def main(argv: Sequence[str]) -> None:
     """Read two golden files and write one row per output."""
     import numpy as np
@@ -29,7 +33,7 @@ def main(argv: Sequence[str]) -> None:
 def compare(
     reference: Mapping[str, npt.NDArray[Any]], other: Mapping[str, npt.NDArray[Any]]
 ) -> list[dict[str, Any]]:
-    """Return shape, worst cosine and largest difference of each output; no figures where shapes differ.
+    """Return shape, worst deviation and largest difference of each output; no figures where shapes differ.
 
     Where an artifact's head was cut, what is left to do was done after it: the decoded outputs count.
     """
@@ -51,26 +55,31 @@ def _whole(arrays: Mapping[str, npt.NDArray[Any]]) -> Mapping[str, npt.NDArray[A
     return {f"output_{name.removeprefix('decoded_')}": arrays[name] for name in decoded} or arrays
 
 
-def _figures(reference: npt.NDArray[Any], other: npt.NDArray[Any]) -> dict[str, float]:
-    """Return the worst cosine of a channel, and the largest difference.
+def _figures(wanted: npt.NDArray[Any], found: npt.NDArray[Any]) -> dict[str, float]:
+    """Return the worst deviation of a channel, and the largest difference.
 
     Pixels and scores stand in one output: over all of it nobody would see that the scores are wrong.
     """
     import numpy as np
 
-    wanted, found = (array.astype(np.float64) for array in (reference, other))
+    wanted, found = (array.astype(np.float64) for array in (wanted, found))
     by_channel = wanted.ndim == 3 and wanted.shape[1] < wanted.shape[2]
     pairs = [(wanted[:, c], found[:, c]) for c in range(wanted.shape[1])] if by_channel else [(wanted, found)]
-    worst = float(np.nan_to_num(np.abs(wanted - found).max(initial=0.0)))
-    return {"cosine": round(min(_cosine(*pair) for pair in pairs), 6), "max_abs": worst}
+    largest = float(np.abs(wanted - found).max(initial=0.0))
+    figures = {"deviation": max(_deviation(*pair) for pair in pairs), "max_abs": largest}
+    return {name: round(value, 6) if np.isfinite(value) else HUGE for name, value in figures.items()}
 
 
-def _cosine(wanted: npt.NDArray[Any], found: npt.NDArray[Any]) -> float:
+def _deviation(wanted: npt.NDArray[Any], found: npt.NDArray[Any]) -> float:
+    """Return the root mean square of the differences, as a share of how far the wanted values spread.
+
+    Values that follow from another image come to more than 1, and so do values of another scale.
+    """
     import numpy as np
 
-    size = float(np.linalg.norm(wanted) * np.linalg.norm(found))
-    cosine = float(wanted.ravel() @ found.ravel()) / size if size else float(np.array_equal(wanted, found))
-    return cosine if np.isfinite(cosine) else 0.0
+    difference = float(np.sqrt(np.mean((wanted - found) ** 2))) if wanted.size else 0.0
+    spread = float(wanted.std()) if wanted.size else 0.0
+    return difference / spread if spread else difference and HUGE
 
 
 if __name__ == "__main__":

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from edgebuild.steps._step import fail, run_step
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    import torch
 
 NAMES = ("bolt", "nut")
 
@@ -24,6 +26,12 @@ LABELS = {
     "obb": "0 0.3 0.3 0.7 0.35 0.65 0.6 0.28 0.55\n1 0.2 0.5 0.4 0.5 0.4 0.7 0.2 0.7\n",
 }
 """What every image's label file says, by task."""
+
+SPREAD = 1.5
+"""Deviation of the model's last layers: scores from about 0.05 to 0.95."""
+
+MOMENTUM = 0.03
+"""Ultralytics' momentum of running statistics."""
 
 SUFFIXES = {"detect": "", "segment": "-seg", "pose": "-pose", "obb": "-obb"}
 
@@ -45,7 +53,7 @@ def main(argv: Sequence[str]) -> None:
     lines += [f"  {index}: {name}" for index, name in enumerate(names)]
     lines += ["kpt_shape: [17, 3]"] if options.task == "pose" else []
     (folder / "data/data.yaml").write_text("\n".join([*lines, ""]), encoding="utf-8")
-    write_weights(folder / "weights.pt", options.task, names)
+    write_weights(folder / "weights.pt", options.task, names, sorted(folder.glob("data/images/val/*.png")))
 
 
 def write_images(folder: Path, task: str, size: tuple[int, int], count: int) -> None:
@@ -68,8 +76,15 @@ def write_images(folder: Path, task: str, size: tuple[int, int], count: int) -> 
             (folder / f"labels/{split}/{index:03}.txt").write_text(LABELS[task], encoding="utf-8")
 
 
-def write_weights(path: Path, task: str, names: Sequence[str]) -> None:
-    """Write a model with random weights whose layers all do something."""
+def write_weights(path: Path, task: str, names: Sequence[str], images: Sequence[Path]) -> None:
+    """Write a model with random weights whose outputs follow from what is in an image.
+
+    Args:
+        path: The ``.pt`` file.
+        task: What it does.
+        names: Its classes.
+        images: What it is fitted to: PNG files of its input size.
+    """
     import torch
     import yaml
     from ultralytics import YOLO
@@ -83,13 +98,58 @@ def write_weights(path: Path, task: str, names: Sequence[str]) -> None:
     file.write_text(yaml.safe_dump(settings), encoding="utf-8")
     model = YOLO(str(file), task=task)
     model.model.names = dict(enumerate(names))
-    for part in model.model.modules():
-        # As they come, these pass everything on unchanged, and all scores come out the same.
-        if isinstance(part, torch.nn.BatchNorm2d):
-            torch.nn.init.normal_(part.bias, 0.0, 0.2)
-            torch.nn.init.uniform_(part.weight, 0.5, 1.5)
+    awaken(model.model, tensor(images))
     model.ckpt = {}
     model.save(str(path))
+
+
+def tensor(images: Sequence[Path]) -> torch.Tensor:
+    """Return images as the model takes them: (images, 3, height, width), RGB from 0 to 1."""
+    import cv2
+    import numpy as np
+    import torch
+
+    pixels = [cv2.cvtColor(cv2.imread(str(path)), cv2.COLOR_BGR2RGB) for path in images]
+    return torch.from_numpy(np.stack(pixels)).permute(0, 3, 1, 2).float() / 255
+
+
+def awaken(model: torch.nn.Module, images: torch.Tensor) -> None:
+    """Make every layer of a fresh model pass on what it sees.
+
+    As they come, random weights let signals die away: all scores come out the same for every image, and an
+    artifact that gets its input turned round or all black would agree with the model perfectly.
+    """
+    import torch
+
+    norms = [part for part in model.modules() if isinstance(part, torch.nn.BatchNorm2d)]
+    for norm in norms:
+        # Small signals: where activations bend little, rounding does not grow from layer to layer.
+        torch.nn.init.normal_(norm.bias, 0.0, 0.1)
+        torch.nn.init.uniform_(norm.weight, 0.2, 0.4)
+        norm.reset_running_stats()
+        norm.momentum = None  # the mean over all that is shown
+    with torch.no_grad():
+        model.train()
+        for image in images:
+            model(image[None])
+        model.eval()
+        for norm in norms:
+            norm.momentum = MOMENTUM
+        for layer in model.modules():
+            # What ends the model has a bias and no normalisation: boxes, scores, masks, keypoints, angles.
+            if isinstance(layer, torch.nn.Conv2d) and layer.bias is not None:
+                layer.register_forward_hook(_spread)
+        model(images)
+    for layer in model.modules():
+        layer._forward_hooks.clear()  # noqa: SLF001 - a hook would be saved with the model
+
+
+def _spread(layer: Any, _: Any, output: torch.Tensor) -> torch.Tensor:
+    """Fit a layer so that each of its channels has mean 0 and deviation :data:`SPREAD`."""
+    factor = SPREAD / output.std(dim=(0, 2, 3)).clamp(min=1e-6)
+    layer.bias.copy_(factor * (layer.bias - output.mean(dim=(0, 2, 3))))
+    layer.weight.mul_(factor[:, None, None, None])
+    return output
 
 
 if __name__ == "__main__":

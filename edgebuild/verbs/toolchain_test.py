@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edgebuild.action import ActionResult, Outcome
-from edgebuild.amounts import size_text
 from edgebuild.cache.store import remove_tree
 from edgebuild.digest import canonical_json
 from edgebuild.environment.surroundings import probe_in, surroundings
@@ -39,6 +38,7 @@ from edgebuild.verbs.toolchain_bundle import (
     tool_texts,
     write_bundle,
 )
+from edgebuild.verbs.toolchain_tried import Tried, disagreement, judged, lines, row
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -48,9 +48,6 @@ if TYPE_CHECKING:
     from edgebuild.plan.plan import TargetPlan
     from edgebuild.run.session import Session
     from edgebuild.toolchain.load import Recipe, Toolchain
-
-CLOSE = 0.99
-"""Cosine that a float artifact's outputs have to reach; of integer ones random weights prove nothing."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -69,26 +66,6 @@ class TrialOptions:
     keep: str
     templates: tuple[str, ...]
     json: bool
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Tried:
-    """What came of one recipe.
-
-    Attributes:
-        problem: Why it failed, or empty.
-        size: Bytes of the artifact.
-        seconds: Of the vendor's steps.
-        agreement: Rows of the comparison with the float model; empty when nothing was run.
-        findings: What the tools said.
-    """
-
-    recipe: str
-    problem: str
-    size: int
-    seconds: float
-    agreement: tuple[Mapping[str, Any], ...]
-    findings: tuple[str, ...]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -226,13 +203,14 @@ def _judge(target: TargetPlan, results: Mapping[str, ActionResult], place: Place
         size = results[target.artifact.action].artifact(target.artifact.output).size
         if _runs(target):
             rows = _agreement(target, results, place)
-            problem = _disagreement(target.recipe, rows)
+            problem = disagreement(target.recipe, rows)
     return Tried(
         recipe=target.name,
         problem=problem,
         size=size,
         seconds=round(sum(step.seconds for step in steps), 1),
         agreement=rows,
+        judged=judged(target.recipe),
         findings=tuple(f"{found.id}: {found.message}" for one in steps for found in one.findings),
     )
 
@@ -255,21 +233,11 @@ def _agreement(
     return tuple(json.loads(output.read_text(encoding="utf-8"))["outputs"])
 
 
-def _disagreement(recipe: Recipe, rows: Sequence[Mapping[str, Any]]) -> str:
-    """Return what is wrong with an artifact's outputs."""
-    for row in rows:
-        if row["shape"] != row["expected"]:
-            return f"{row['name']} has shape {row['shape']}, the float model's has {row['expected']}"
-        if recipe.precision in {"fp32", "fp16"} and row["cosine"] < CLOSE:
-            return f"{row['name']} is not the float model's: cosine {row['cosine']} of at least {CLOSE}"
-    return ""
-
-
 def _texts(session: Session, toolchain: Toolchain, tried: Sequence[Tried]) -> dict[str, str]:
     """Return what goes into the bundle."""
     actions: list[Action] = list(session.plan.actions)
     files = {f"aux/{a.id.replace('/', '.')}/{path}": text for a in actions for path, text in a.files}
-    rows = [_row(one) for one in tried]
+    rows = [row(one) for one in tried]
     return {
         **files,
         "commands.sh": script(session.plan, actions),
@@ -293,18 +261,6 @@ def _rendered(session: Session, results: Mapping[str, ActionResult], place: Plac
     return dict(rendered_texts(folder))
 
 
-def _row(one: Tried) -> dict[str, Any]:
-    return {
-        "recipe": one.recipe,
-        "ok": not one.problem,
-        "problem": one.problem,
-        "size": one.size,
-        "seconds": one.seconds,
-        "outputs": [dict(row) for row in one.agreement],
-        "findings": list(one.findings),
-    }
-
-
 def _print(
     session: Session, toolchain: Toolchain, tried: Sequence[Tried], bundle: str, *, as_json: bool
 ) -> None:
@@ -312,19 +268,11 @@ def _print(
     if as_json:
         versions = {probed.name: probed.version for probed in tools}
         document = {"schema": 1, "toolchain": toolchain.name, "tools": versions, "bundle": bundle}
-        print(json.dumps(document | {"recipes": [_row(one) for one in tried]}, indent=2))
+        print(json.dumps(document | {"recipes": [row(one) for one in tried]}, indent=2))
         return
     names = [f"{one.name.rpartition('/')[2]} {one.version}".rstrip() for one in tools]
     print(f"{toolchain.name}: {', '.join(names)}")
     for one in tried:
-        if one.problem:
-            print(f"FAILED  {one.recipe}: {one.problem}")
-        else:
-            ran = "; ".join(f"{row['name']} cosine {row['cosine']:g}" for row in one.agreement)
-            ran = f"runs here, {ran}" if ran else "cannot be run here"
-            made = f"{size_text(one.size)} in {one.seconds:g} s" if one.seconds else size_text(one.size)
-            print(f"ok      {one.recipe}: {made}; {ran}")
-        for text in one.findings:
-            print(f"        {text}")
+        print("\n".join(lines(one)))
     if bundle:
         print(f"{bundle}: commands, versions and logs, to attach to a report; look through it first")
