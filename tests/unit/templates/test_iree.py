@@ -114,6 +114,7 @@ def test_a_core_without_fp16_arithmetic_is_refused_for_fp16(cpu: str) -> None:
     recipes = load_toolchain("iree", SEARCH).recipes
     assert cpu in dict(recipes["arm64-fp16"].refuse)["arm_cpu"]
     assert not recipes["arm64-fp32"].refuse
+    assert not recipes["arm64-int8"].refuse
 
 
 def test_the_processor_of_the_build_machine_cannot_be_asked_for() -> None:
