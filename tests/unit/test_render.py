@@ -70,7 +70,7 @@ def test_numbers_are_written_as_python_writes_them() -> None:
         ("atc {{ none }}", "None cannot be written as it is"),
         ("atc {{ options }}", "(dict) cannot be written as it is"),
         ("atc {{ options.soc_version", "compile.cmd.j2:1: unexpected end of template"),
-        ("atc\n--x={{ batch }", "compile.cmd.j2:2:13: unexpected '}'; in `--x={{ batch }`"),
+        ("atc\n--x={{ batch }", "compile.cmd.j2:2:14: unexpected '}'; in `--x={{ batch }`"),
         ("atc {{ batch | dirname }}", "TypeError"),
         ("atc '{{ options.soc_version }}", "quotes and backslashes do not belong in a command"),
         ("  \n", "renders to nothing"),
