@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import shutil
 import sys
 from pathlib import Path
@@ -29,6 +30,8 @@ def main() -> None:
     output.parent.mkdir(parents=True, exist_ok=True)
     weights = output.parent / "model.pt"
     shutil.copyfile(options.weights, weights)
+    # With another release of the devkit the exporter would install its own: it fails instead, and says which.
+    os.environ |= {"YOLO_AUTOINSTALL": "false", "YOLO_OFFLINE": "true"}
     from ultralytics import YOLO
 
     model = YOLO(weights, task=options.task)

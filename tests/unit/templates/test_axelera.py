@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import re
 import runpy
+import subprocess
+import sys
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -175,6 +177,17 @@ def _written(
     return made
 
 
+def test_the_exporter_may_install_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    says = "import os, sys\nsys.exit(os.environ['YOLO_AUTOINSTALL'] + os.environ['YOLO_OFFLINE'])\n"
+    (tmp_path / "ultralytics.py").write_text(says, encoding="utf-8")
+    (tmp_path / "weights.pt").write_bytes(b"")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    command = [sys.executable, str(AXELERA.folder / "export_axm.py"), "--weights", "weights.pt"]
+    command += ["--dataset", "d", "--output", "out/axelera", "--task", "detect", "--imgsz", "64", "64"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.stderr.strip() == "falsetrue"
+
+
 @pytest.mark.parametrize(
     ("board", "ids"),
     [("pcie-x4", ["four-chips"]), ("pcie-x1", []), ("m2", ["m2-power"]), ("m2-max", ["m2-power"])],
@@ -197,6 +210,7 @@ def test_a_board_has_findings_of_its_own(board: str, ids: list[str]) -> None:
         ("LOWER_TIR_ERROR", "axelera-compiler"),
         ("TOP_LEVEL_LOWER_ERROR", "axelera-compiler"),
         ("Axelera: >100 images required for Axelera calibration, found 8 images.", "calibration-small"),
+        ("ModuleNotFoundError: Axelera export requires axelera-devkit==1.9.0.", "axelera-devkit"),
     ],
 )
 def test_what_the_compiler_says_is_explained(line: str, finding: str) -> None:
