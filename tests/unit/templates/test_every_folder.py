@@ -463,6 +463,15 @@ def test_qualcomm_is_three_documented_commands() -> None:
     }
 
 
+def test_floating_point_is_refused_for_hexagon_v68() -> None:
+    qualcomm = load_toolchain("qualcomm", SEARCH)
+    fp16 = qualcomm.recipes["fp16"]
+    _, problems = resolve_options(
+        qualcomm, {"dsp_arch": "v68"}, lambda name: ("m.yaml", 1, 1, name), recipe=fp16
+    )
+    assert [problem.message for problem in problems] == ["'v68' does not go with recipe 'fp16'"]
+
+
 # -- The manifests of the systems ------------------------------------------------------------------------
 
 
