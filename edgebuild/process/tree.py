@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 MARKER = "EDGEBUILD_PROCESS"
 """Variable that marks a process tree, so that a grandchild which left the group is found as well."""
 
+DYING_SECONDS = 5.0
+"""How long a killed process may take to die; one that hangs in the kernel is not waited for."""
+
 _SET_CHILD_SUBREAPER = 36
 """PR_SET_CHILD_SUBREAPER of ``linux/prctl.h``."""
 
@@ -46,7 +49,7 @@ def signal_tree(pid: int, mark: str, number: signal.Signals) -> None:
 
 
 def end_tree(pid: int, mark: str, known: Collection[int]) -> None:
-    """Kill what a process that has ended, and has not been waited for yet, left behind.
+    """Kill what a process left behind, and see it dead; the process itself is left to whoever waits for it.
 
     What outlives its parent becomes a child of this process (:func:`adopt_orphans`). So when every child is
     a known one nothing was left behind, and nobody has to look into all processes of the machine, which
@@ -57,15 +60,21 @@ def end_tree(pid: int, mark: str, known: Collection[int]) -> None:
         mark: Its marker.
         known: The children that this process started itself and waits for.
     """
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(pid, signal.SIGKILL)
+    # Its children become ours when it is dead; a worker's child is not ours, and is dead already.
+    with contextlib.suppress(ChildProcessError):
+        os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
     children = _children() if adopt_orphans() else None
     if children is not None and children <= {pid, *known}:
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(pid, signal.SIGKILL)
         return
+    orphans = (children or set()) - {pid, *known}
+    # One that was killed a moment ago has lost its environment, and with it the marker, but is still there.
+    ours = {*_marked(mark), *(orphan for orphan in orphans if _state(orphan)[1] == str(pid))} - {pid}
     kill_tree(pid, mark)
-    for orphan in (children or set()) - {pid, *known}:
-        with contextlib.suppress(ChildProcessError):
-            os.waitpid(orphan, os.WNOHANG)
+    until = time.monotonic() + DYING_SECONDS
+    while _bury(orphans | ours) & ours and time.monotonic() < until:
+        time.sleep(0.002)
 
 
 @cache
@@ -90,6 +99,24 @@ def _children() -> set[int] | None:
         # Also where a thread ended meanwhile: its children went to another, perhaps to one read before.
         return None
     return found
+
+
+def _bury(pids: Collection[int]) -> set[int]:
+    """Wait for those that are dead and children of this process; return those that live."""
+    for pid in pids:
+        with contextlib.suppress(ChildProcessError):
+            os.waitpid(pid, os.WNOHANG)
+    return {pid for pid in pids if _state(pid)[0] not in {"", "Z", "X"}}
+
+
+def _state(pid: int) -> tuple[str, str]:
+    """Return a process's state and its process group, as the kernel writes them; empty when there is none."""
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as stream:  # noqa: PTH123 - after each process
+            words = stream.read().rpartition(b")")[2].split()
+    except OSError:
+        return "", ""
+    return words[0].decode(), words[2].decode()
 
 
 def _marked(mark: str) -> Iterator[int]:
