@@ -118,6 +118,8 @@ class Foreign:
         answer = None
         with contextlib.suppress(OSError):
             _server.send(self._stream, request, arrays)
+        # One that ended before it was asked has said why.
+        with contextlib.suppress(OSError):
             answer = _server.receive(self._stream)
         if answer is None:
             self._died()

@@ -119,7 +119,7 @@ def test_what_a_template_sees(
 
 
 def test_a_template_that_is_wrong_says_where(nodes: Callable[..., dict[str, Any]], tmp_path: Path) -> None:
-    with pytest.raises(StepFailure, match=r"x\.cfg\.j2:2: .*float_layer"):
+    with pytest.raises(StepFailure, match=r"x\.cfg\.j2:2:4: .*float_layer"):
         render(tmp_path, "a\n{{ float_layer }}", nodes("decode"))
 
 
