@@ -72,6 +72,8 @@ RECORDED: dict[tuple[str, str], dict[str, Any]] = {
         "throttled": "under-voltage has occurred, throttling has occurred",
     },
     ("ncnn", "benchncnn"): {"latency_ms_min": 58.66, "latency_ms_max": 61.02, "latency_ms_mean": 59.43},
+    ("iree", "iree-benchmark-module"): {"latency_ms_mean": 115.0, "throughput": 8.70736},
+    ("iree", "iree-benchmark-module-repeated"): {"latency_ms_mean": 118.0, "throughput": 8.48418},
     ("mnn", "benchmark.out"): {"latency_ms_min": 44.871, "latency_ms_max": 48.12, "latency_ms_mean": 45.902},
     ("litert", "benchmark_model"): {
         "latency_ms_mean": 45.7432,
