@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import subprocess
     from collections.abc import Callable
 
-pytestmark = pytest.mark.yolo
+pytestmark = [pytest.mark.yolo, pytest.mark.slow]
 
 MODELS = ["yolov8n", "yolo11n", "yolo26n", "yolo26n-end2end", "yolo11n-seg"]
 
@@ -57,7 +57,6 @@ def rewritten(folder: Path, place: Path, kind: str) -> tuple[Path, dict[str, Any
     return place / "h.onnx", json.loads((place / "h.json").read_text(encoding="utf-8"))
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("name", MODELS)
 @pytest.mark.parametrize("kind", ["cut", "normalised"])
 def test_decoding_gives_the_whole_models_outputs(
