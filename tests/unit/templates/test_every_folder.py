@@ -472,6 +472,12 @@ def test_floating_point_is_refused_for_hexagon_v68() -> None:
     assert [problem.message for problem in problems] == ["'v68' does not go with recipe 'fp16'"]
 
 
+def test_sixteen_bits_come_with_what_they_need_of_the_image_size() -> None:
+    (rule,) = [rule for rule in load_toolchain("qualcomm", SEARCH).findings if rule.options]
+    assert (rule.id, rule.options) == ("odd-maps", (("act_bitwidth", (16,)),))
+    assert "multiple of 128" in rule.hint
+
+
 # -- The manifests of the systems ------------------------------------------------------------------------
 
 
