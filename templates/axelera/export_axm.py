@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 def main() -> None:
     """Export, and leave ``model.axm`` and what describes it in the output folder."""
     parser = argparse.ArgumentParser()
-    for name in ("weights", "dataset", "output", "task"):
+    for name in ("weights", "info", "dataset", "output", "task"):
         parser.add_argument(f"--{name}", required=True)
     parser.add_argument("--imgsz", type=int, nargs=2, required=True)
     options = parser.parse_args()
@@ -38,6 +38,12 @@ def main() -> None:
     head = model.model.model[-1]
     if type(head).__name__ == "Segment26":
         sys.exit("Ultralytics cannot export instance segmentation of YOLO26 for Axelera: use `recipe: int8`")
+    selects = getattr(head, "one2one_cv2", None) is not None
+    if selects and not json.loads(Path(options.info).read_text(encoding="utf-8"))["end2end"]:
+        sys.exit(
+            "Ultralytics exports this model's end-to-end head for Axelera, and the other one is measured: "
+            "set model.export.end2end: true"
+        )
     data = write_data(Path(options.dataset), output.parent, options.task, getattr(head, "kpt_shape", None))
     made = model.export(format="axelera", imgsz=options.imgsz, data=str(data))
     weights.unlink()

@@ -180,12 +180,35 @@ def _written(
 def test_the_exporter_may_install_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     says = "import os, sys\nsys.exit(os.environ['YOLO_AUTOINSTALL'] + os.environ['YOLO_OFFLINE'])\n"
     (tmp_path / "ultralytics.py").write_text(says, encoding="utf-8")
-    (tmp_path / "weights.pt").write_bytes(b"")
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    assert _exported(tmp_path) == "falsetrue"
+
+
+@pytest.mark.parametrize(
+    ("measured", "says"),
+    [(False, "set model.export.end2end: true"), (True, "No such file or directory: 'd'")],
+)
+def test_what_is_exported_is_what_is_measured(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, measured: bool, says: str
+) -> None:
+    """Of a model with two heads the exporter takes the end-to-end one, whatever it is told."""
+    head = "type('Detect', (), {'one2one_cv2': 1})()"
+    model = f"type('M', (), {{'model': type('N', (), {{'model': [{head}]}})}})()"
+    (tmp_path / "ultralytics.py").write_text(f"YOLO = lambda *_, **__: {model}\n", encoding="utf-8")
+    (tmp_path / "info.json").write_text(json.dumps({"end2end": measured}), encoding="utf-8")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    said = _exported(tmp_path)
+    assert says in said
+
+
+def _exported(folder: Path) -> str:
+    """Return the last thing that the program said."""
+    (folder / "weights.pt").write_bytes(b"")
     command = [sys.executable, str(AXELERA.folder / "export_axm.py"), "--weights", "weights.pt"]
-    command += ["--dataset", "d", "--output", "out/axelera", "--task", "detect", "--imgsz", "64", "64"]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
-    assert done.stderr.strip() == "falsetrue"
+    command += ["--info", "info.json", "--dataset", "d", "--output", "out/axelera"]
+    command += ["--task", "detect", "--imgsz", "64", "64"]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    return done.stderr.strip().rpartition("\n")[2]
 
 
 @pytest.mark.parametrize(
