@@ -186,16 +186,16 @@ def test_the_exporter_may_install_nothing(tmp_path: Path, monkeypatch: pytest.Mo
 
 @pytest.mark.parametrize(
     ("measured", "says"),
-    [(False, "set model.export.end2end: true"), (True, "No such file or directory: 'd'")],
+    [("false", "set model.export.end2end: true"), ("true", "No such file or directory: 'd'")],
 )
 def test_what_is_exported_is_what_is_measured(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, measured: bool, says: str
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, measured: str, says: str
 ) -> None:
     """Of a model with two heads the exporter takes the end-to-end one, whatever it is told."""
     head = "type('Detect', (), {'one2one_cv2': 1})()"
     model = f"type('M', (), {{'model': type('N', (), {{'model': [{head}]}})}})()"
     (tmp_path / "ultralytics.py").write_text(f"YOLO = lambda *_, **__: {model}\n", encoding="utf-8")
-    (tmp_path / "info.json").write_text(json.dumps({"end2end": measured}), encoding="utf-8")
+    (tmp_path / "info.json").write_text(f'{{"end2end": {measured}}}', encoding="utf-8")
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     said = _exported(tmp_path)
     assert says in said
