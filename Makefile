@@ -8,7 +8,8 @@ INSTALLED := $(VENV)/.installed
 QUICKSTART := examples/quickstart/manifest.yaml
 PYTEST_ARGS ?=
 # A file's tests share what they set up, so a file goes to one process; more than four only fight for memory.
-PYTEST := $(BIN)/python -m pytest --numprocesses=auto --maxprocesses=4 --dist=loadfile
+# In order, for the long ones come early.
+PYTEST := $(BIN)/python -m pytest --numprocesses=auto --maxprocesses=4 --dist=loadfile --no-loadscope-reorder
 
 # The environments of real toolchains, made once per machine; openvino and ncnn are small enough for every test run.
 export EDGEBUILD_TEST_ENVIRONMENTS ?=

@@ -77,15 +77,16 @@ class Engine:
         if self.user == before[:2]:
             yield
             return
-        os.setgroups([])
-        os.setresgid(self.user[1], self.user[1], 0)
-        os.setresuid(self.user[0], self.user[0], 0)
-        try:
-            yield
-        finally:
-            os.setresuid(before[0], before[0], before[0])
-            os.setresgid(before[1], before[1], before[1])
-            os.setgroups(before[2])
+        with contextlib.chdir(self.folder):  # where the tests run may be closed to that user
+            os.setgroups([])
+            os.setresgid(self.user[1], self.user[1], 0)
+            os.setresuid(self.user[0], self.user[0], 0)
+            try:
+                yield
+            finally:
+                os.setresuid(before[0], before[0], before[0])
+                os.setresgid(before[1], before[1], before[1])
+                os.setgroups(before[2])
 
 
 @contextlib.contextmanager
