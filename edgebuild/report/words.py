@@ -146,7 +146,8 @@ def observed(verdict: Verdict) -> str:
     if value is None:
         return "not measured"
     if gate.kind == "max_drop" and base is not None:
-        return f"{number(gate.metric, round(base - value, 6))} below"
+        apart = number(gate.metric, abs(base - value))
+        return f"{apart} above" if value > base and float(apart) else f"{apart} below"
     if gate.kind == "max_ratio" and base:
         return f"{value / base:.2f} times"
     return with_unit(gate.metric, value)

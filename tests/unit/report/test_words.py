@@ -80,6 +80,13 @@ def test_what_a_gate_was_judged_by(gate: Gate, expected: str) -> None:
     assert observed(judge(gate, metrics, baseline)) == expected
 
 
+@pytest.mark.parametrize(("value", "expected"), [(0.95, "0.0500 above"), (0.90001, "0.0000 below")])
+def test_a_drop_is_never_negative(value: float, expected: str) -> None:
+    gate = Gate(metric="map50", kind="max_drop", limit=0.5)
+    metrics, baseline = ({"map50": Metric(name="map50", value=v)} for v in (value, 0.9))
+    assert observed(judge(gate, metrics, baseline)) == expected
+
+
 def _latency(value: float) -> Metric:
     return Metric(name="latency_ms_p50", value=value, unit="ms")
 
