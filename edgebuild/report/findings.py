@@ -56,7 +56,7 @@ def _noise(document: dict[str, Any]) -> Finding | None:
         id="noisy-latency",
         level="warning",
         message=f"the latency cannot be trusted: {trust.get('why')}",
-        hint="Measure again on a machine that does nothing else.",
+        hint="measure again while nothing else runs: `edgebuild run MANIFEST TARGET/benchmark -f`",
     )
 
 
