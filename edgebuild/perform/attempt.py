@@ -135,9 +135,7 @@ def _start(  # noqa: PLR0913 - likewise
     if container is not None and not is_own(action):
         argv = container.argv(argv, scratch=scratch, env=env, name=name, timeout=action.timeout)
         env = dict(environ)  # the engine's own; what the step gets is in its arguments
-        place = Path(
-            "/"
-        )  # likewise: what works in the scratch directory is killed with it, and this cleans up
+        place = Path("/")  # what works in the scratch directory is killed with it, and the engine cleans up
     try:
         return execute(
             argv,

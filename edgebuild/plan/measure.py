@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from edgebuild.action import Action, ActionInput, FileInput, FindingsInput, Input, Output
 from edgebuild.digest import canonical_json
 from edgebuild.plan.own_step import Ref, dataset_file, imgsz_arguments, own_step, validation_input
+from edgebuild.toolchain.environment import ENVIRONMENT_TOOL
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -56,6 +57,18 @@ class Subject:
             else found
         )
 
+    def at_home(self, action: Action) -> Action:
+        """Return a measurement with its runtime file where that belongs."""
+        if not self.environment:
+            return action
+        return replace(
+            action,
+            tools=(*action.tools, f"{ENVIRONMENT_TOOL}{self.environment}"),
+            environment=self.environment,
+            env_pass=self.passed,
+            env_locate=self.located,
+        )
+
 
 def subject_of(toolchain: Toolchain, measured: Measured, artifact: Ref, info: Ref) -> Subject:
     """Return what a recipe has measured, and where: a runtime file belongs to the toolchain's environment."""
@@ -84,16 +97,13 @@ def validate(manifest: Manifest, action_id: str, target: str, subject: Subject) 
     arguments += ["--max-detections", str(protocol.max_detections), "--threads", str(EVALUATION_THREADS)]
     arguments += ["--evidence", subject.evidence]
     arguments += ["--metrics", "out/metrics.json", "--golden", "out/golden.npz"]
-    return own_step(
+    action = own_step(
         action_id,
         "validate",
         "evaluate",
         arguments,
         target=target,
         inputs=(*subject.inputs(), validation_input(dataset)),
-        environment=subject.environment,
-        passed=subject.passed,
-        located=subject.located,
         outputs=(Output(role="metrics", path="metrics.json"), Output(role="golden", path="golden.npz")),
         files=(dataset_file(manifest),),
         origin=(
@@ -103,6 +113,7 @@ def validate(manifest: Manifest, action_id: str, target: str, subject: Subject) 
             ("validation", "dataset.validation.split"),
         ),
     )
+    return subject.at_home(action)
 
 
 def detections(manifest: Manifest, action_id: str, target: str, subject: Subject) -> Action:
@@ -112,18 +123,16 @@ def detections(manifest: Manifest, action_id: str, target: str, subject: Subject
     arguments = subject.arguments()
     arguments += ["--validation", "in/validation", "--threads", str(EVALUATION_THREADS)]
     arguments += ["--output", "out/detections.json"]
-    return own_step(
+    action = own_step(
         action_id,
         "detections",
         "detections",
         arguments,
         target=target,
         inputs=(*subject.inputs(), validation_input(dataset)),
-        environment=subject.environment,
-        passed=subject.passed,
-        located=subject.located,
         outputs=(Output(role="detections", path="detections.json"),),
     )
+    return subject.at_home(action)
 
 
 def is_comparable(action: Action) -> bool:
@@ -174,22 +183,20 @@ def benchmark(target: Target, action_id: str, subject: Subject, batch: int, cpu:
     arguments += ["--threads", str(settings.threads), "--batch", str(batch)]
     arguments += ["--warmup", str(settings.warmup), "--runs", str(settings.runs)]
     arguments += ["--evidence", subject.evidence, "--output", "out/benchmark.json"]
-    return own_step(
+    action = own_step(
         action_id,
         "benchmark",
         "benchmark",
         arguments,
         target=target.name,
         inputs=subject.inputs(),
-        environment=subject.environment,
-        passed=subject.passed,
-        located=subject.located,
         outputs=(Output(role="benchmark", path="benchmark.json"),),
         machine=True,
         origin=tuple(
             (f"--{name}", f"targets.{target.name}.benchmark.{name}") for name in ("threads", "warmup", "runs")
         ),
     )
+    return subject.at_home(action)
 
 
 def timing(target: Target, toolchain: Toolchain, measured: Measured, timed: Ref, info: Ref) -> Action:

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 from edgebuild.action import Action, ActionInput, FileInput, Input, LogRule, Output, TreeInput
 from edgebuild.digest import canonical_json
-from edgebuild.toolchain.environment import ENVIRONMENT_TOOL
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -116,14 +115,10 @@ def own_step(  # noqa: PLR0913 - an action has this many sides
     files: tuple[tuple[str, str], ...] = (),
     machine: bool = False,
     resumable: bool = False,
-    environment: str = "",
-    passed: tuple[str, ...] = (),
-    located: tuple[str, ...] = (),
     origin: tuple[tuple[str, str], ...] = (),
 ) -> Action:
     """Return an action that runs one of edgebuild's own step programs."""
     distributions = tuple(f"distribution:{name}" for name in DISTRIBUTIONS[program])
-    runtime = (f"{ENVIRONMENT_TOOL}{environment}",) if environment else ()
     return Action(
         id=action_id,
         step=step,
@@ -131,10 +126,7 @@ def own_step(  # noqa: PLR0913 - an action has this many sides
         inputs=inputs,
         outputs=outputs,
         files=files,
-        tools=("python", f"code:edgebuild.steps.{program}", *distributions, *runtime),
-        environment=environment,
-        env_pass=passed,
-        env_locate=located,
+        tools=("python", f"code:edgebuild.steps.{program}", *distributions),
         machine=machine,
         resumable=resumable,
         findings=(WARNING,),
