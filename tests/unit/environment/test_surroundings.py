@@ -10,7 +10,7 @@ import pytest
 from edgebuild.action import key_document
 from edgebuild.environment.surroundings import Surroundings, surroundings
 from edgebuild.perform.attempt import command
-from edgebuild.plan.measure import detections, subject_of
+from edgebuild.plan.measure import Subject, detections, subject_of
 from edgebuild.plan.own_step import Ref, own_step
 from edgebuild.protocol import RUNTIME_VARIABLE
 from edgebuild.toolchain.load import load_toolchain
@@ -53,9 +53,10 @@ def test_without_an_environment_python_is_the_one_that_runs_edgebuild(tmp_path: 
 
 
 def test_a_step_of_ours_stays_in_our_python_and_learns_where_the_runtime_goes(tmp_path: Path) -> None:
-    action = own_step(
-        "t/validate", "validate", "evaluate", [], target="t", inputs=(), outputs=(), environment="acme"
-    )
+    ref = Ref(action="export", output="model", name="model.onnx")
+    subject = Subject(artifact=ref, info=ref, evidence="host", environment="acme")
+    plain = own_step("t/validate", "validate", "evaluate", [], target="t", inputs=(), outputs=())
+    action = subject.at_home(plain)
     assert "environment:acme" in action.tools
     argv, env = command(action, tmp_path, {"PATH": "/usr/bin"}, PLACE)
     assert argv[0] == sys.executable
