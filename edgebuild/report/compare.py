@@ -6,10 +6,10 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from edgebuild.report.markup import Markup, el, fixed, join
+from edgebuild.report.stored import read_document
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
-    from pathlib import Path
 
     from edgebuild.results import RunResult
 
@@ -20,18 +20,8 @@ MOST_DB = 40.0
 
 def comparisons(run: RunResult) -> dict[str, dict[str, Any]]:
     """Return the comparison of every target that has one, by target."""
-    found = {target.name: read_comparison(target.comparison) for target in run.targets}
+    found = {target.name: read_document(target.comparison, rows="blocks") for target in run.targets}
     return {name: document for name, document in found.items() if document}
-
-
-def read_comparison(path: Path | None) -> dict[str, Any]:
-    """Return a comparison document; empty when it is absent or not one: a report shows what there is."""
-    try:
-        document = json.loads(path.read_text(encoding="utf-8")) if path else {}
-    except (OSError, ValueError):
-        return {}
-    sound = isinstance(document, dict) and isinstance(document.get("blocks"), list)
-    return document if sound else {}
 
 
 def verdict_line(document: Mapping[str, Any]) -> str:

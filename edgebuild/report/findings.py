@@ -6,10 +6,9 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from edgebuild.action import Finding
+from edgebuild.report.stored import read_document
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from edgebuild.results import RunResult
 
 
@@ -23,7 +22,7 @@ def findings(run: RunResult) -> list[tuple[Finding, str]]:
         for finding in target.findings:
             if finding not in origins or not _from_action(run, finding):
                 origins.setdefault(finding, {})[target.name] = None
-        if noise := _noise(read_benchmark(target.benchmark)):
+        if noise := _noise(read_document(target.benchmark)):
             origins.setdefault(noise, {})[target.name] = None
     return [(finding, ", ".join(names)) for finding, names in origins.items()]
 
@@ -32,20 +31,11 @@ def circumstances(run: RunResult) -> dict[str, Any]:
     """Return under which circumstances latencies were measured, by the targets that share them."""
     shared: dict[str, tuple[list[str], dict[str, Any]]] = {}
     for target in run.targets:
-        document = read_benchmark(target.benchmark)
+        document = read_document(target.benchmark)
         told = {key: document[key] for key in ("evidence", "machine", "settings") if document.get(key)}
         if told:
             shared.setdefault(json.dumps(told, sort_keys=True), ([], told))[0].append(target.name)
     return {f"latency of {', '.join(names)}": told for names, told in shared.values()}
-
-
-def read_benchmark(path: Path | None) -> dict[str, Any]:
-    """Return a benchmark document; empty when it is absent or not one: a report shows what there is."""
-    try:
-        document = json.loads(path.read_text(encoding="utf-8")) if path else {}
-    except (OSError, ValueError):
-        return {}
-    return document if isinstance(document, dict) else {}
 
 
 def _noise(document: dict[str, Any]) -> Finding | None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from edgebuild.report.markup import Markup, el, fixed
 from edgebuild.report.shapes import draw_objects, is_object
+from edgebuild.report.stored import read_document
 from edgebuild.report.words import plural, shortened
 
 if TYPE_CHECKING:
@@ -67,14 +68,11 @@ def pictures(run: RunResult) -> Markup | None:
 
 
 def read_detections(path: Path | None) -> list[dict[str, Any]]:
-    """Return the images of a detections document, or nothing when it is absent or not one.
-
-    A report is made even when something went wrong, so it shows what there is.
-    """
+    """Return the images of a detections document, or nothing when it is absent or not one."""
     try:
-        document = json.loads(path.read_text(encoding="utf-8")) if path else {}
+        document = read_document(path, rows="images")
         return [image for image in document.get("images", ()) if _is_image(image)]
-    except (OSError, ValueError, AttributeError, LookupError, TypeError):
+    except (ValueError, AttributeError, LookupError, TypeError):
         return []
 
 

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Any
 
 from edgebuild.report.axis import LINE, Rect, linear, place_labels
 from edgebuild.report.markup import Markup, el, fixed, join
+from edgebuild.report.stored import read_document
 from edgebuild.report.words import metric_title, plural, seconds
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
-    from pathlib import Path
 
     from edgebuild.report.axis import Label, Scale
     from edgebuild.results import RunResult
@@ -28,18 +27,8 @@ _LEFT_OUT = ("sketch", "weights", "shape")
 
 def searches(run: RunResult) -> dict[str, dict[str, Any]]:
     """Return the search of every target that has one, by target, without what only a machine reads."""
-    found = {target.name: read_search(target.search) for target in run.targets}
+    found = {target.name: read_document(target.search, rows="points") for target in run.targets}
     return {name: _readable(document) for name, document in found.items() if document}
-
-
-def read_search(path: Path | None) -> dict[str, Any]:
-    """Return a search document; empty when it is absent or not one: a report shows what there is."""
-    try:
-        document = json.loads(path.read_text(encoding="utf-8")) if path else {}
-    except (OSError, ValueError):
-        return {}
-    sound = isinstance(document, dict) and isinstance(document.get("points"), list)
-    return document if sound else {}
 
 
 def front(run: RunResult) -> Markup | None:

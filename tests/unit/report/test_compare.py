@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from edgebuild.report.compare import compared, comparisons, read_comparison, verdict_line
+from edgebuild.report.compare import compared, comparisons, verdict_line
 from edgebuild.report.html import render_html
 from edgebuild.report.markdown import render_markdown
+from edgebuild.report.stored import read_document
 from edgebuild.report.write import report_document
 from tests.unit.fixtures_report import sample_run
 from tests.unit.plans import DATASET, int8, plan, target
@@ -63,7 +64,7 @@ def test_without_a_comparison_there_is_no_section(tmp_path: Path) -> None:
 def test_a_damaged_document_is_left_out(tmp_path: Path, text: str) -> None:
     path = tmp_path / "c.json"
     path.write_text(text, encoding="utf-8")
-    assert read_comparison(path) == {}
+    assert read_document(path, rows="blocks") == {}
 
 
 def test_it_is_in_the_plan_only_when_asked_for_and_shared() -> None:

@@ -8,7 +8,8 @@ import jsonschema
 
 from edgebuild.report.html import render_html
 from edgebuild.report.markdown import render_markdown
-from edgebuild.report.search import front, front_lines, read_search, searches
+from edgebuild.report.search import front, front_lines, searches
+from edgebuild.report.stored import read_document
 from edgebuild.report.write import report_document
 from tests.unit.fixtures_report import HOSTILE, sample_run
 from tests.unit.report.test_write import SCHEMA
@@ -115,5 +116,5 @@ def test_a_search_of_one_point_can_be_drawn(tmp_path: Path) -> None:
 def test_something_else_is_no_search(tmp_path: Path) -> None:
     path = tmp_path / "x.json"
     path.write_text("[1]", encoding="utf-8")
-    assert read_search(path) == {}
-    assert read_search(tmp_path / "absent.json") == {}
+    assert read_document(path, rows="points") == {}
+    assert read_document(tmp_path / "absent.json", rows="points") == {}

@@ -11,7 +11,8 @@ import jsonschema
 import pytest
 
 from edgebuild.gates import Metric
-from edgebuild.report.findings import circumstances, read_benchmark
+from edgebuild.report.findings import circumstances
+from edgebuild.report.stored import read_document
 from edgebuild.report.write import report_document, write_report
 from tests.unit.fixtures_report import failed_run, hostile_run, sample_run, two_heads_run
 
@@ -82,8 +83,8 @@ def test_a_noisy_latency_is_a_finding(tmp_path: Path) -> None:
 
 def test_a_damaged_benchmark_document_is_left_out(tmp_path: Path) -> None:
     (tmp_path / "b.json").write_text("[")
-    assert read_benchmark(tmp_path / "b.json") == {}
-    assert read_benchmark(tmp_path / "gone") == {}
+    assert read_document(tmp_path / "b.json") == {}
+    assert read_document(tmp_path / "gone") == {}
 
 
 def test_an_empty_run_has_a_report(tmp_path: Path) -> None:
