@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgebuild.action import Artifact
-from edgebuild.digest import PREFIX, Digest, digest_file, digest_tree
+from edgebuild.digest import PREFIX, Digest, digest_file, digest_text, digest_tree, short
 from edgebuild.errors import LostError, StoreError
 from edgebuild.lock import held, held_if_free, never
 from edgebuild.memo import Memo
@@ -105,11 +105,14 @@ class Store:
         except OSError as error:
             if error.errno != errno.EXDEV:
                 raise
-            _copy_in(path, target, mode=0o444)
+            _copy_in(path, target, by_way_of=target.with_name(f".{secrets.token_hex(8)}"), mode=0o444)
             path.unlink()
 
     def materialise(self, artifact: Artifact, target: Path, *, link: bool = False) -> None:
         """Put an artifact's bytes at a path: a reflink or a copy, or a symbolic link for a trusted reader.
+
+        Only one process at a time may put anything at a path. One that is killed while it does may leave a
+        file at :func:`beside` that path, which the next one to come removes.
 
         Args:
             artifact: What.
@@ -142,7 +145,7 @@ class Store:
             place.unlink(missing_ok=True)
             place.symlink_to(source)
             return
-        _copy_in(source, place)
+        _copy_in(source, place, by_way_of=beside(place))
 
     def _quarantine(self, path: Path, digest: Digest) -> bool:
         """Put a bad blob aside; return whether another process had put a good one there meanwhile."""
@@ -251,17 +254,25 @@ def copy_file(source: Path, target: Path) -> None:
             shutil.copyfileobj(reader, writer, 1 << 20)
 
 
-def _copy_in(source: Path, place: Path, *, mode: int | None = None) -> None:
+def beside(place: Path) -> Path:
+    """Return where a file of the workspace is written before it gets its name.
+
+    The same place each time, so that what a killed process left there can be found; hashed, because a name
+    may be as long as the filesystem lets it be.
+    """
+    return place.with_name(f".{short(digest_text(place.name), 16)}")
+
+
+def _copy_in(source: Path, place: Path, *, by_way_of: Path, mode: int | None = None) -> None:
     """Copy a file to a place where it appears whole or not at all; what was there is replaced."""
-    temporary = place.with_name(f".{secrets.token_hex(8)}")
     try:
-        copy_file(source, temporary)
+        copy_file(source, by_way_of)
         if mode is not None:
-            temporary.chmod(mode)
-        temporary.rename(place)
+            by_way_of.chmod(mode)
+        by_way_of.rename(place)
     except BaseException:
         with contextlib.suppress(OSError):
-            temporary.unlink()
+            by_way_of.unlink()
         raise
 
 

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from edgebuild.action import Outcome
+from edgebuild.cache.store import beside, store_error
 from edgebuild.gates import Gate, Metric, Verdict
+from edgebuild.lock import held
 from edgebuild.plan.commands import pasted
 from edgebuild.plan.finding_levels import levelled, worst_levels
 from edgebuild.plan.own_step import Ref
 from edgebuild.results import ActionView, RunResult, Status, TargetResult
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Collection, Iterator, Mapping
     from pathlib import Path
 
     from edgebuild.action import Action, ActionResult, Artifact
@@ -37,26 +40,39 @@ def materialise(
     Raises:
         LostError: Something that is needed is not to be had from the store.
     """
-    placed: dict[str, dict[str, Path]] = {}
     _require_documents(plan, results, context)
-    for target in plan.targets:
-        if target.name not in targets:
-            continue
-        wanted = {
-            "artifact": (target.artifact, plan.manifest.folder / "build" / plan.manifest.name / target.name)
-        }
-        dist = plan.manifest.folder / "dist" / plan.manifest.name
-        for output in plan.action(target.package).outputs if target.package else ():
-            wanted[output.role] = (_ref(target.package, output.role, output.path), dist)
-        found = {}
-        for role, (ref, folder) in wanted.items():
-            result = results.get(ref.action)
-            if result is not None and result.artifacts:
-                place = folder / ref.name
-                _place(result.artifact(ref.output), place, context)
-                found[role] = place
-        placed[target.name] = found
-    return placed
+    chosen = [target for target in plan.targets if target.name in targets]
+    with _alone(context):
+        return {target.name: _place_all(plan, target, results, context) for target in chosen}
+
+
+def _place_all(
+    plan: Plan, target: TargetPlan, results: Mapping[str, ActionResult], context: Context
+) -> dict[str, Path]:
+    wanted = {
+        "artifact": (target.artifact, plan.manifest.folder / "build" / plan.manifest.name / target.name)
+    }
+    dist = plan.manifest.folder / "dist" / plan.manifest.name
+    for output in plan.action(target.package).outputs if target.package else ():
+        wanted[output.role] = (_ref(target.package, output.role, output.path), dist)
+    found = {}
+    for role, (ref, folder) in wanted.items():
+        result = results.get(ref.action)
+        if result is not None and result.artifacts:
+            place = folder / ref.name
+            _place(result.artifact(ref.output), place, context)
+            found[role] = place
+    return found
+
+
+@contextlib.contextmanager
+def _alone(context: Context) -> Iterator[None]:
+    """Let no other run put files into this workspace: what lies half-written there is then nobody's."""
+    try:
+        with held(context.folder / "placing"):
+            yield
+    except OSError as error:
+        raise store_error(error, context.folder) from error
 
 
 def run_result(  # noqa: PLR0913 - a run has this many sides
@@ -170,6 +186,7 @@ def _require_documents(plan: Plan, results: Mapping[str, ActionResult], context:
 
 
 def _place(artifact: Artifact, place: Path, context: Context) -> None:
+    beside(place).unlink(missing_ok=True)  # of a run that was killed
     if not current(artifact, place, context.memo):
         context.cache.store.materialise(artifact, place)
 

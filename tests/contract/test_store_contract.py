@@ -14,7 +14,7 @@ import pytest
 
 from edgebuild.action import ActionKey, Artifact
 from edgebuild.cache.action_cache import ActionCache, Record
-from edgebuild.cache.store import Store, tree_artifact
+from edgebuild.cache.store import Store, beside, tree_artifact
 from edgebuild.clock import GRAIN_NS
 from edgebuild.digest import digest_bytes
 from edgebuild.errors import StoreError
@@ -305,6 +305,7 @@ class TestCrash:
         call = 0
         while dies_before(call, lambda: Store(root).materialise(artifact, place)):
             assert not place.exists()
+            assert not place.parent.exists() or set(place.parent.iterdir()) <= {beside(place)}
             call += 1
         assert call > 1
         assert place.read_bytes() == DATA

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from benchmarks.fleet import write_fleet
+from edgebuild.cache.store import beside
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -123,3 +124,19 @@ def test_killed_at_random_instants_a_run_ends_as_an_undisturbed_one(tmp_path: Pa
         finish(folder, cache)
         assert shipped(folder) == expected, f"after {kills} kills, in round {rounds}"
     assert kills >= KILLS
+
+
+def test_what_a_run_left_that_was_killed_while_it_copied_is_gone_after_the_next(tmp_path: Path) -> None:
+    """The store's contract says where such a file lies; hitting the instant by chance takes hours."""
+    folder, cache = tmp_path / "fleet", tmp_path / "cache"
+    write_fleet(folder, 1, TARGETS)
+    finish(folder, cache)
+    expected = shipped(folder)
+    for name in expected:
+        place = folder / name
+        if place.suffix == ".gz" or place.name == "model.bin":
+            beside(place).write_bytes(place.read_bytes()[:10])
+            place.unlink()
+    assert shipped(folder) != expected
+    finish(folder, cache)
+    assert shipped(folder) == expected
