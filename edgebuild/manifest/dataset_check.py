@@ -50,7 +50,7 @@ def check_images(split: Split) -> list[Problem]:
 
 
 def check_labels(
-    split: Split, names: Sequence[str], task: str, kpt_shape: tuple[int, int] | None = None
+    split: Split, names: Sequence[str], task: str, kpt_shape: tuple[int, int] | None
 ) -> list[Problem]:
     """Return what is wrong with the label files of a split, row by row.
 
@@ -58,7 +58,7 @@ def check_labels(
         split: The split; for ``classify`` there is nothing to check.
         names: The class names.
         task: The model's task, which says how many columns a row has.
-        kpt_shape: Keypoints and dimensions, for ``pose``.
+        kpt_shape: Keypoints and dimensions for ``pose``, which a dataset has to have; else None.
     """
     if task == "classify":
         return []

@@ -102,11 +102,20 @@ def perform(action: Action, upstream: Mapping[str, ActionResult], context: Conte
     """
     try:
         result = _perform(action, upstream, context)
-    except Exception as bug:  # noqa: BLE001 - a bug of ours must not look like a skipped action
-        log = log_path(action, context)
-        result = crashed(action, bug, log, _relative(log, context))
+    except Exception as error:  # noqa: BLE001 - a bug of ours must not look like a skipped action
+        result = ended_by(error, action, context)
     context.listener.finished(result)
     return result
+
+
+def ended_by(error: Exception, action: Action, context: Context) -> ActionResult:
+    """Return the result of an action that an error ended with no step running; a bug is an error too."""
+    if isinstance(error, GaveUpError):
+        return _skipped(action)
+    if isinstance(error, EdgebuildError | OSError):
+        return failed(action, _as_error(error, context))
+    log = log_path(action, context)
+    return crashed(action, error, log, _relative(log, context))
 
 
 def _perform(action: Action, upstream: Mapping[str, ActionResult], context: Context) -> ActionResult:
@@ -127,10 +136,8 @@ def _perform(action: Action, upstream: Mapping[str, ActionResult], context: Cont
                 found = _known(action, prepared, context) or _run(action, upstream, prepared, context)
         if found.outcome is not Outcome.FAILED:
             context.journal.note(action.id, key)
-    except GaveUpError:
-        return _skipped(action)
     except (EdgebuildError, OSError) as error:
-        return replace(failed(action, _as_error(error, context)), key=key)
+        return replace(ended_by(error, action, context), key=key)
     return found
 
 

@@ -247,6 +247,8 @@ def _skipped(plan: Plan, name: str, why: str) -> TargetResult:
 
 def _exit_code(results: Mapping[str, ActionResult], targets: list[TargetResult]) -> int:
     codes = {result.exit_code for result in results.values() if result.exit_code}
+    if not codes and any(target.status == "failed" for target in targets):
+        codes.add(1)  # nobody knows why, which is a bug, and never a success
     # A target that is only compared with may miss what it likes: nothing of it ships.
     if any(target.status == "rejected" and target.ship for target in targets):
         codes.add(4)
@@ -254,8 +256,9 @@ def _exit_code(results: Mapping[str, ActionResult], targets: list[TargetResult])
 
 
 def worst(codes: Collection[int]) -> int:
-    """Return the worst of several exit codes, 0 when all is well."""
-    return next((code for code in SEVERITY if code in codes), 0)
+    """Return the worst of several exit codes, 0 when all is well; one that nobody foresaw is the worst."""
+    unforeseen = next((code for code in sorted(codes) if code and code not in SEVERITY), 0)
+    return unforeseen or next((code for code in SEVERITY if code in codes), 0)
 
 
 def _done(result: ActionResult | None) -> bool:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from edgebuild.action import ActionResult, Outcome
 from edgebuild.digest import canonical_json
 from edgebuild.errors import EdgebuildError
-from edgebuild.perform.action import find_result, perform, prepare
+from edgebuild.perform.action import ended_by, find_result, perform, prepare
 from edgebuild.plan import probes
 from edgebuild.plan.candidates import FLOAT, Candidate, Latency, Metric, Noise
 from edgebuild.plan.own_step import Ref
@@ -44,7 +44,7 @@ class ProbeError(EdgebuildError):
 
 
 def perform_search(action: Action, upstream: Mapping[str, ActionResult], context: Context) -> ActionResult:
-    """Bring a search to its result: by an earlier one, or by measuring. Never raises for a failed probe.
+    """Bring a search to its result: by an earlier one, or by measuring. Never raises, as ``perform``.
 
     Args:
         action: The search.
@@ -58,12 +58,17 @@ def perform_search(action: Action, upstream: Mapping[str, ActionResult], context
     try:
         document = _Search(action, upstream, context).run()
     except ProbeError as error:
-        failed = _failed(action, error.result)
-        context.listener.finished(failed)
-        return failed
+        return _told(_failed(action, error.result), context)
+    except Exception as error:  # noqa: BLE001 - a bug of ours must not look like a skipped action
+        return _told(ended_by(error, action, context), context)
     late = {probes.PROBES_FILE: canonical_json(document)}
     shown = _Shown(action, context, since=started)
     return shown.timed(perform(action, upstream, replace(context, late=late, listener=shown)))
+
+
+def _told(result: ActionResult, context: Context) -> ActionResult:
+    context.listener.finished(result)
+    return result
 
 
 def _found(action: Action, upstream: Mapping[str, ActionResult], context: Context) -> bool:
@@ -161,10 +166,11 @@ class _Search:
         answer: float | None = None
         while True:
             try:
-                answer = self._answer(asking.send(answer))
+                probe = asking.send(answer)
             except StopIteration as end:
                 found: Explored = end.value
                 return found
+            answer = self._answer(probe)
 
     def _need_blocks(self) -> Ref:
         return self._need(probes.blocks(self._setup), "blocks", "blocks.json")

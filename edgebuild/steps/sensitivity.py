@@ -35,7 +35,7 @@ def main(argv: Sequence[str]) -> None:
     arguments = _parse(argv)
     settings = Settings(
         activation=arguments.activation, weight=arguments.weight, per_channel=arguments.per_channel,
-        reduce_range=arguments.reduce_range, naive=False,
+        reduce_range=arguments.reduce_range, naive=False, pairs=arguments.pairs,
     )  # fmt: skip
     model = load_onnx(arguments.model)
     name_nodes(model)
@@ -63,6 +63,7 @@ def _parse(argv: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--weight", choices=("s8", "u8"), default="s8")
     parser.add_argument("--per-channel", action="store_true")
     parser.add_argument("--reduce-range", action="store_true")
+    parser.add_argument("--pairs", action="store_true")
     parser.add_argument("--keep-float", nargs="*", default=[], metavar="GROUP|GLOB|op:TYPE")
     parser.add_argument("--output", required=True, help="where to write the result")
     return parser.parse_args(argv)

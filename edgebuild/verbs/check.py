@@ -53,7 +53,7 @@ def _check(path: str, options: CheckOptions) -> None:
         problems = []
         for split in dataset.splits.values():
             problems += check_images(split)
-            problems += check_labels(split, dataset.names, manifest.model.task)
+            problems += check_labels(split, dataset.names, manifest.model.task, dataset.kpt_shape)
         if problems:
             raise ManifestError(shortened(problems))
     images = {split.name: len(split.images) for split in dataset.splits.values()} if dataset else {}

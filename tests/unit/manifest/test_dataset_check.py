@@ -88,13 +88,13 @@ def test_label_files_that_are_no_text_or_gone_are_found(tmp_path: Path) -> None:
     found = split(tmp_path, images={"a.txt": b"\xff\xfe\x00"})
     listed = Split(name="val", root=tmp_path, images=(), labels=(*found.images, "gone.txt"))
 
-    problems = check_labels(listed, NAMES, "detect")
+    problems = check_labels(listed, NAMES, "detect", None)
 
     assert ["cannot be read as text" in problem.message for problem in problems] == [True, True]
 
 
 def test_a_misunderstood_format_is_not_told_ten_thousand_times(tmp_path: Path) -> None:
-    problems = check_labels(split(tmp_path, labels={"a.txt": "x\n" * 5000}), NAMES, "detect")
+    problems = check_labels(split(tmp_path, labels={"a.txt": "x\n" * 5000}), NAMES, "detect", None)
 
     assert len(problems) == MOST + 1
     assert "the rest was not read" in problems[-1].message

@@ -1,7 +1,46 @@
 from __future__ import annotations
 
-from edgebuild.errors import Problem
-from edgebuild.verbs.check import SHOWN, shortened
+from typing import TYPE_CHECKING
+
+import pytest
+
+from edgebuild.errors import ManifestError, Problem
+from edgebuild.verbs.check import SHOWN, CheckOptions, check, shortened
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+POSE = """
+edgebuild: 1
+name: gauges
+model: {train: {base: yolo11n-pose.yaml, epochs: 1}, task: pose, imgsz: 64}
+dataset: {data: data/data.yaml}
+targets: {cpu: {toolchain: onnxruntime, recipe: fp32}}
+"""
+
+
+def checked(folder: Path, row: str) -> int:
+    (folder / "manifest.yaml").write_text(POSE, encoding="utf-8")
+    for split in ("train", "val"):
+        for kind, name, data in (("images", "a.jpg", b"\xff\xd8\xff\xd9"), ("labels", "a.txt", row.encode())):
+            place = folder / "data" / kind / split / name
+            place.parent.mkdir(parents=True)
+            place.write_bytes(data)
+    text = "train: images/train\nval: images/val\nnames: [needle]\nkpt_shape: [2, 3]\n"
+    (folder / "data" / "data.yaml").write_text(text, encoding="utf-8")
+    manifests = (str(folder / "manifest.yaml"),)
+    return check(CheckOptions(manifests=manifests, overrides=(), templates=(), data=True))
+
+
+def test_rows_of_keypoints_are_judged_by_the_shape_that_the_dataset_gives(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("EDGEBUILD_CACHE", str(tmp_path / "cache"))
+    for name in ("good", "bad"):
+        (tmp_path / name).mkdir()
+    assert checked(tmp_path / "good", "0 0.5 0.5 0.2 0.2 0.4 0.4 2 0.6 0.6 1\n") == 0
+    with pytest.raises(ManifestError, match="8 columns; a row is: class, box and 2 keypoints of 3 values"):
+        checked(tmp_path / "bad", "0 0.5 0.5 0.2 0.2 0.4 0.4 2\n")
 
 
 def test_of_many_problems_of_one_kind_the_first_are_shown_and_the_rest_counted() -> None:
