@@ -109,6 +109,10 @@ class Success:
     log_lacks: tuple[str, ...] = ()
 
 
+OWN = "edgebuild."
+"""What the names of edgebuild's own step programs begin with."""
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Action:
     """One process to run, as a value. Equal actions do equal work; ids and labels are not identity.
@@ -163,6 +167,12 @@ class Action:
         named = [i.action for i in self.inputs if isinstance(i, ActionInput)]
         heard = [name for i in self.inputs if isinstance(i, FindingsInput) for name in i.actions]
         return tuple(dict.fromkeys([*named, *heard]))
+
+    @property
+    def program(self) -> str:
+        """The module that it runs when it is a step program of edgebuild's own, else nothing."""
+        module = self.argv[2] if self.argv[:2] == ("python", "-m") and len(self.argv) > 2 else ""
+        return module if module.startswith(OWN) else ""
 
     def output(self, role: str) -> Output:
         """Return the output with this role.

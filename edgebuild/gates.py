@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Container, Iterable, Mapping
 
 GateKind = Literal["min", "max", "max_drop", "max_ratio"]
 GATE_KINDS: tuple[GateKind, ...] = ("min", "max", "max_drop", "max_ratio")
@@ -89,6 +89,23 @@ METRICS: dict[str, MetricKind] = {
 
 PER_CLASS = tuple(name for name, kind in METRICS.items() if kind.tasks and "classify" not in kind.tasks)
 """Metrics that also exist per class, spelled ``map50_95/<class>``."""
+
+MAIN_METRICS = {
+    "detect": "map50_95",
+    "obb": "map50_95",
+    "segment": "map50_95_mask",
+    "pose": "map50_95_pose",
+    "classify": "top1",
+}
+"""What a model is judged by first, by task."""
+
+
+def main_metric(measured: Container[str]) -> str:
+    """Return what a model is judged by first of what was measured of it, or nothing.
+
+    A task that has a metric of its own is measured with those of ``detect`` too: its own comes first.
+    """
+    return next((name for name in reversed(MAIN_METRICS.values()) if name in measured), "")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -92,7 +92,10 @@ def remember(
             stream.write(json.dumps(note, ensure_ascii=False, separators=(",", ":")))
         os.replace(temporary, place)  # noqa: PTH105
     except OSError:
-        return
+        try:  # noqa: SIM105 - contextlib takes longer to import than all this to run
+            os.unlink(temporary)  # noqa: PTH108
+        except OSError:
+            pass
 
 
 def _unchanged(files: list[list[object]], absent: list[str]) -> bool:

@@ -28,3 +28,11 @@ RUNTIME_VARIABLE = "EDGEBUILD_RUNTIME"
 It holds the ``python`` that runs it, or the command that starts one in a ``container``, and the whole ``env``
 of that process. It is set when the process starts and is in no key: the environment's identity is.
 """
+
+TRAIN_TAKEN = frozenset(
+    {
+        "amp", "batch", "data", "deterministic", "device", "epochs", "exist_ok", "imgsz", "mode", "model",
+        "name", "plots", "project", "resume", "save", "save_dir", "seed", "task", "val",
+    }
+)  # fmt: skip
+"""Training arguments of Ultralytics that ``train`` sets itself, so that a manifest may not."""

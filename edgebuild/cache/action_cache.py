@@ -195,7 +195,7 @@ def parse_record(data: bytes, key: ActionKey) -> Record | None:
             seconds=row["seconds"],
             texts=row.get("texts", {}),
         )
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return None
 
 

@@ -226,7 +226,7 @@ class Store:
             yield
 
 
-def store_error(error: OSError, place: Path) -> StoreError:
+def store_error(error: OSError, place: Path | str) -> StoreError:
     """Return the store error for an operating system error, with what to do about it."""
     if error.errno in {errno.ENOSPC, errno.EDQUOT}:
         hint = "free some space there, or set EDGEBUILD_CACHE to a larger disk; finished steps are kept"

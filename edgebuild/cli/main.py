@@ -19,10 +19,12 @@ TYPE_CHECKING = False  # what type checkers take for true: importing typing cost
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+TASKS = ("detect", "segment", "pose", "obb", "classify")
+
 EPILOG = """\
 exit codes: 0 ok, 1 internal error, 2 manifest or usage, 3 a step failed, 4 a gate failed,
 5 toolchain missing or out of range, 6 device, 7 timeout, 8 cache or store, 9 verification failed,
-10 --dry-run --exit-code with work pending, 130/143 stopped by a signal"""
+10 --dry-run --exit-code with work pending, 129/130/143 stopped by a signal"""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -57,8 +59,14 @@ def _parse(words: Sequence[str]) -> argparse.Namespace:
 
 def _report_error(error: Exception) -> int:
     """Print an error the way its kind deserves: a user's mistake without a traceback."""
-    from edgebuild.errors import EdgebuildError  # noqa: PLC0415 - only when something is wrong
+    from edgebuild.errors import EdgebuildError, StepTimeoutError  # noqa: PLC0415 - only when something is wrong
 
+    if isinstance(error, TimeoutError):
+        error = StepTimeoutError(str(error))
+    elif isinstance(error, OSError) and error.filename:  # a file or folder that is not as it should be
+        from edgebuild.cache.store import store_error  # noqa: PLC0415
+
+        error = store_error(error, error.filename)
     if not isinstance(error, EdgebuildError):
         import traceback  # noqa: PLC0415
 
@@ -265,6 +273,7 @@ def _init(verbs: Verbs[argparse.ArgumentParser]) -> None:
     parser = add_verb(verbs, "init", "write a first manifest to edit", example)
     parser.add_argument("path", metavar="MANIFEST", nargs="?", default="manifest.yaml")
     parser.add_argument("--name", default="my-model", help="what it is called")
+    parser.add_argument("--task", choices=TASKS, default="detect", help="what the model does")
     parser.add_argument("--weights", default="weights/best.pt", help="trained weights, .pt or .onnx")
     parser.add_argument("--data", default="data/data.yaml", help="Ultralytics dataset YAML")
     parser.add_argument("--imgsz", type=int, default=640, help="input size in pixels")
@@ -275,5 +284,5 @@ def _init(verbs: Verbs[argparse.ArgumentParser]) -> None:
 def _do_init(options: argparse.Namespace) -> int:
     from edgebuild.verbs.init import InitOptions, init  # noqa: PLC0415
 
-    names = ("path", "name", "weights", "data", "imgsz", "force")
+    names = ("path", "name", "task", "weights", "data", "imgsz", "force")
     return init(InitOptions(**{name: getattr(options, name) for name in names}))

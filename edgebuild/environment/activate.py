@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import glob
 import os
 import re
 import tempfile
@@ -11,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgebuild.digest import digest_document
+from edgebuild.environment.patterns import expand_pattern
 from edgebuild.process.execute import StartError, capture
 
 if TYPE_CHECKING:
@@ -24,8 +24,6 @@ SOURCE = 'env -0 >"$2/before"; . "$1" || exit; env -0 >"$2/after"'
 
 SHELL_OWN = frozenset({"_", "SHLVL", "PWD", "OLDPWD"})
 """Variables that bash changes by itself."""
-
-_VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -86,15 +84,9 @@ def activate(patterns: Sequence[str], base: Mapping[str, str]) -> Activated:
 def _find(patterns: Sequence[str], base: Mapping[str, str]) -> tuple[str, tuple[str, ...]]:
     how: list[str] = []
     for pattern in patterns:
-        unset = [name for name in _VARIABLE.findall(pattern) if not base.get(name)]
-        if unset:
-            how.append(f"skipped {pattern}: {', '.join(unset)} is not set")
-            continue
-        path = _VARIABLE.sub(lambda match: glob.escape(base[match.group(1)]), pattern)
-        found = sorted(glob.glob(path))  # noqa: PTH207 - Path.glob takes no absolute pattern
+        found = expand_pattern(pattern, base, how)
         if found:
-            return found[-1], tuple(how)
-        how.append(f"no file {path}")
+            return found[0], tuple(how)
     return "", tuple(how)
 
 

@@ -6,7 +6,6 @@ depends on a few files (executable, version file, metadata), which are named so 
 
 from __future__ import annotations
 
-import glob
 import os
 import re
 import sys
@@ -16,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from edgebuild.action import Finding
 from edgebuild.digest import digest_file, digest_text, short
+from edgebuild.environment.patterns import expand_pattern
 from edgebuild.process.execute import capture, find_executable
 from edgebuild.versions import in_range, match_version
 
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 VERSION_SECONDS = 30.0
 """A version command that takes longer hangs: some vendors' tools ask questions or wait for a licence."""
 
-_VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 _ABSOLUTE_PATH = re.compile(r"(?<![\w./-])/[^\s'\",;:]+")
 
 
@@ -93,24 +92,6 @@ def probe_tool(
     if not probed.found:
         return probed
     return judged(probed, tool.supported, executable)
-
-
-def variables_in(pattern: str) -> tuple[str, ...]:
-    """Return the variables that the name of a version file mentions."""
-    return tuple(_VARIABLE.findall(pattern))
-
-
-def expand_pattern(pattern: str, environ: Mapping[str, str], how: list[str]) -> list[str]:
-    """Return the files that a pattern with variables and globs names, and note in words what was tried."""
-    unset = [name for name in variables_in(pattern) if not environ.get(name)]
-    if unset:
-        how.append(f"skipped {pattern}: {', '.join(unset)} is not set")
-        return []
-    path = _VARIABLE.sub(lambda match: glob.escape(environ[match.group(1)]), pattern)
-    found = sorted(glob.glob(path))  # noqa: PTH207 - Path.glob takes no absolute pattern
-    if not found:
-        how.append(f"no file {path}")
-    return found
 
 
 def identity(probed: Probed) -> str:

@@ -17,7 +17,8 @@ from edgebuild.environment import store as environment_store
 from edgebuild.environment.activate import Activated, activate
 from edgebuild.environment.container import Container, probe_contained
 from edgebuild.environment.image import find_container
-from edgebuild.environment.probe import Probed, expand_pattern, probe_tool
+from edgebuild.environment.patterns import expand_pattern
+from edgebuild.environment.probe import Probed, probe_tool
 from edgebuild.process.execute import find_executable
 
 if TYPE_CHECKING:

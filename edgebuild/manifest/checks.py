@@ -6,6 +6,7 @@ import re
 from typing import TYPE_CHECKING
 
 from edgebuild.manifest.dataset_file import is_address
+from edgebuild.protocol import TRAIN_TAKEN
 from edgebuild.suggest import did_you_mean, listed, near_file
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ _OWN_ARGUMENTS = {
     "model": "model.train.base",
     "task": "model.task",
 }
-_TAKEN_ARGUMENTS = ("mode", "project", "name", "exist_ok", "save_dir")
+_TAKEN_ARGUMENTS = TRAIN_TAKEN - _OWN_ARGUMENTS.keys()
 
 
 def check_model(root: Node, base: Base) -> Iterator[Problem]:

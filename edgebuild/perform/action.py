@@ -12,7 +12,7 @@ from edgebuild.cache.store import remove_tree, store_error
 from edgebuild.digest import PREFIX, canonical_json, digest_text
 from edgebuild.errors import EdgebuildError, StepError
 from edgebuild.lock import GaveUpError
-from edgebuild.perform.attempt import Attempted, attempt, crashed, failed, is_own
+from edgebuild.perform.attempt import Attempted, attempt, crashed, failed
 from edgebuild.perform.collect import check_log, collect_outputs, find, read_log, said_findings
 from edgebuild.perform.place import Inputs, changed_input, place_inputs, read_inputs
 from edgebuild.perform.why import reasons
@@ -184,7 +184,7 @@ def _attempt(
         for child in scratch.iterdir():
             if child.name in LAID_OUT or not action.resumable:
                 remove_tree(child) if child.is_dir() and not child.is_symlink() else child.unlink()
-        place_inputs(action, upstream, context.cache.store, scratch, link=is_own(action), copied=copied)
+        place_inputs(action, upstream, context.cache.store, scratch, link=bool(action.program), copied=copied)
         _write_tools(action, scratch, context)
 
     return attempt(
@@ -217,7 +217,7 @@ def _record(action: Action, prepared: Prepared, done: Attempted, scratch: Path, 
         )
     with _last_words(text):
         artifacts = collect_outputs(action, scratch, context.cache.store)
-    said = (*find(action.findings, text), *(said_findings(text) if is_own(action) else ()))
+    said = (*find(action.findings, text), *(said_findings(text) if action.program else ()))
     record = Record(
         key=prepared.key,
         artifacts=artifacts,

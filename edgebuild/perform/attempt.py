@@ -132,7 +132,7 @@ def _start(  # noqa: PLR0913 - likewise
     name = new_name() if container is not None else ""
     argv, env = command(action, scratch, environ, surroundings, container=name)
     place = scratch
-    if container is not None and not is_own(action):
+    if container is not None and not action.program:
         argv = container.argv(argv, scratch=scratch, env=env, name=name, timeout=action.timeout)
         env = dict(environ)  # the engine's own; what the step gets is in its arguments
         place = Path("/")  # what works in the scratch directory is killed with it, and the engine cleans up
@@ -143,7 +143,7 @@ def _start(  # noqa: PLR0913 - likewise
             env=env,
             log=log,
             timeout=action.timeout,
-            on_line=on_line if is_own(action) else None,
+            on_line=on_line if action.program else None,
             start=served,
         )
     except StartError as error:
@@ -169,7 +169,7 @@ def command(
     """
     env = environment(action, scratch, environ)
     python = sys.executable
-    if surroundings is not None and is_own(action):
+    if surroundings is not None and action.program:
         passed, limit = _passed(action, environ), action.timeout
         where = surroundings.for_runtime(
             env, passed=passed, environ=environ, scratch=scratch, container=container, timeout=limit
@@ -201,7 +201,7 @@ def environment(action: Action, scratch: Path, environ: Mapping[str, str]) -> di
         "PYTHONHASHSEED": "0",
         "NO_COLOR": "1",
     }
-    if not is_own(action):  # what a toolchain lets through is for its runtime file, not for us
+    if not action.program:  # what a toolchain lets through is for its runtime file, not for us
         env |= _passed(action, environ)
     else:
         # Found wherever edgebuild itself was imported from, and never shadowed by a file in scratch.
@@ -215,11 +215,6 @@ def _passed(action: Action, environ: Mapping[str, str]) -> dict[str, str]:
     return {name: environ[name] for name in (*action.env_locate, *action.env_pass) if name in environ}
 
 
-def is_own(action: Action) -> bool:
-    """Whether the action is one of edgebuild's own step programs."""
-    return action.argv[:2] == ("python", "-m") and action.argv[2].startswith("edgebuild.")
-
-
 def failure(action: Action, execution: Execution, log: Path) -> EdgebuildError:
     """Return the error for a process that did not succeed."""
     if execution.interrupted:
@@ -230,7 +225,7 @@ def failure(action: Action, execution: Execution, log: Path) -> EdgebuildError:
             hint="raise `timeout:` of the target if the tool needs longer",
         )
     said = _own_words(action, log)
-    if is_own(action) and execution.exit_code == protocol.EXIT_MISSING:
+    if action.program and execution.exit_code == protocol.EXIT_MISSING:
         return ToolchainMissingError(f"{action.id}: {said or 'a package is missing'}")
     full = os.strerror(errno.ENOSPC)
     if full in (said or log_tail(log)):
@@ -257,7 +252,7 @@ def failed(action: Action, error: EdgebuildError, log: Path | None = None, place
         said = read_log(log)
         findings = find(action.findings, said)
         known = [f"{finding.message}\n  {finding.hint}" for finding in findings if finding.hint]
-        findings += said_findings(said) if is_own(action) else ()
+        findings += said_findings(said) if action.program else ()
         error.hint = "\n".join(filter(None, [*known, f"log: {place}", error.hint]))
     else:
         place = ""
@@ -284,7 +279,7 @@ def _of_engine(
 ) -> EdgebuildError | None:
     """Return the error when no container could be started, which says nothing about the step."""
     container = surroundings.container if surroundings is not None else None
-    if container is None or is_own(action):
+    if container is None or action.program:
         return None
     words = engine_failure(execution.exit_code, log_tail(log))
     if not words:
@@ -304,7 +299,7 @@ def _how(execution: Execution) -> str:
 
 def _own_words(action: Action, log: Path) -> str:
     """Return the error line of one of our own steps."""
-    if not is_own(action):
+    if not action.program:
         return ""
     lines = [line for line in log_tail(log, 40).splitlines() if line.startswith(protocol.ERROR_PREFIX)]
     return _with_own_paths(action, lines[-1].removeprefix(protocol.ERROR_PREFIX)) if lines else ""

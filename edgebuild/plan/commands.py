@@ -67,7 +67,7 @@ def _block(plan: Plan, action: Action) -> str:
         place = f"{here}/aux/{name}"
         lines.append(shlex.join(["mkdir", "-p", str(PurePosixPath(place).parent)]))
         # A vendor's file may name paths; ours are documents, and describe what runs in scratch.
-        shown = text if action.argv[0] == "python" else _replace(text, places)
+        shown = text if action.program else _replace(text, places)
         lines += [f"cat > {shlex.quote(place)} <<'EDGEBUILD_EOF'", shown.rstrip("\n"), "EDGEBUILD_EOF"]
     for item in action.inputs:
         if isinstance(item, FindingsInput):

@@ -137,7 +137,7 @@ def detections(manifest: Manifest, action_id: str, target: str, subject: Subject
 
 def is_comparable(action: Action) -> bool:
     """Whether the float model's tensors are found in what an action quantized."""
-    return action.argv[:3] == ("python", "-m", "edgebuild.steps.quantize")
+    return action.program == "edgebuild.steps.quantize"
 
 
 def compare(quantize: Action, target: str) -> Action:

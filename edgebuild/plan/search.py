@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from edgebuild.action import Action, Output
 from edgebuild.digest import canonical_json
+from edgebuild.gates import MAIN_METRICS
 from edgebuild.manifest.values import MixedPrecision
 from edgebuild.plan.measure import EVALUATION_THREADS
 from edgebuild.plan.own_step import Ref, dataset_file, own_step, validation_input
@@ -15,12 +16,6 @@ from edgebuild.plan.quantization import variant_label
 
 if TYPE_CHECKING:
     from edgebuild.manifest.values import Manifest, Quantize, Target
-
-METRIC_OF_TASK = {
-    "detect": "map50_95", "segment": "map50_95_mask", "pose": "map50_95_pose", "obb": "map50_95",
-    "classify": "top1",
-}  # fmt: skip
-"""What a search looks at unless the manifest says something else."""
 
 SCHEMA = 1
 
@@ -79,7 +74,7 @@ def _settings(manifest: Manifest, target: Target, settings: Quantize, *, pairs: 
     return {
         "schema": SCHEMA,
         "task": manifest.model.task,
-        "metric": asked.metric or METRIC_OF_TASK[manifest.model.task],
+        "metric": asked.metric or MAIN_METRICS[manifest.model.task],
         "imgsz": list(manifest.model.imgsz),
         "batch": target.batch,
         "threads": target.benchmark.threads,

@@ -182,8 +182,9 @@ def stop_all() -> None:
 
 def kill_all() -> None:
     """Kill at once what :func:`stop_all` asked to end."""
-    for pid, mark in list(_live.items()):
-        signal_tree(pid, mark, signal.SIGKILL)
+    with contextlib.suppress(RuntimeError):  # it came while the list was changed: the next one will do
+        for pid, mark in list(_live.items()):
+            signal_tree(pid, mark, signal.SIGKILL)
 
 
 def stopping() -> bool:

@@ -68,7 +68,7 @@ def _on_device(folder: str) -> tuple[str, str]:
         if folder.startswith(point.rstrip(os.sep) + os.sep)
     ]
     # Of those mounted at one place the last one is what is seen.
-    point, device, root = max(reversed(holding), key=lambda one: len(one[0]))
+    point, device, root = max(reversed(holding), key=lambda one: len(one[0]), default=("", "", ""))
     return device, root + folder.removeprefix(point)
 
 

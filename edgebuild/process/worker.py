@@ -95,8 +95,7 @@ GROUPS = (
 
 def group_of(action: Action) -> Group | None:
     """Return the group that may serve an action, or None: measurements and vendors' code stay alone."""
-    module = action.argv[2] if action.argv[:2] == ("python", "-m") and len(action.argv) > 2 else ""
-    package, _, step = module.rpartition(".")
+    package, _, step = action.program.rpartition(".")
     if package != "edgebuild.steps" or action.machine or action.resumable or "--runtime" in action.argv:
         return None
     return next((group for group in GROUPS if step in group.steps), None)

@@ -268,8 +268,11 @@ def _credentials(url: str, environ: Mapping[str, str]) -> dict[str, str]:
     if parts.username is not None:
         user, password = unquote(parts.username), unquote(parts.password or "")
         return urllib3.make_headers(basic_auth=f"{user}:{password}")
-    if environ.get("EDGEBUILD_REMOTE_TOKEN"):
-        return {"Authorization": f"Bearer {environ['EDGEBUILD_REMOTE_TOKEN']}"}
+    token = environ.get("EDGEBUILD_REMOTE_TOKEN", "").strip()  # a file's last line end comes along easily
+    if token:
+        if not all("!" <= character <= "~" for character in token):
+            raise UsageError("EDGEBUILD_REMOTE_TOKEN has a character that no token can have")
+        return {"Authorization": f"Bearer {token}"}
     found = _netrc(parts.hostname or "", environ)
     return urllib3.make_headers(basic_auth=f"{found[0]}:{found[1]}") if found else {}
 

@@ -226,5 +226,10 @@ class RemoteTier:
         except RemoteError as error:
             self._ledger.failed(error)
             return otherwise
+        except (OSError, StoreError):  # our own disk's, not the remote's
+            raise
+        except Exception as bug:  # noqa: BLE001 - the remote is not needed; its words may hold credentials
+            self._ledger.failed(RemoteError(f"cannot be asked ({type(bug).__name__})"))
+            return otherwise
         self._ledger.answered()
         return answer

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from edgebuild.gates import METRICS
+from edgebuild.gates import METRICS, main_metric
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -44,9 +44,6 @@ EVIDENCE = {
     "proxy": "measured with another artifact that stands in for this one",
     "device": "measured on the device",
 }
-
-ACCURACIES = ("map50_95_mask", "map50_95_pose", "map50_95", "top1")
-"""What a task is judged by first: of those measured, the first."""
 
 SHORT = {
     "map50_95": "mAP 50-95",
@@ -215,7 +212,7 @@ def accuracy_name(run: RunResult) -> str:
     """Return the accuracy that charts show: mAP, of masks or keypoints where there are, or top-1."""
     rows = [*run.baseline, *(metric for target in run.targets for metric in target.metrics)]
     names = {metric.name for metric in rows}
-    return next((name for name in ACCURACIES if name in names), "map50_95")
+    return main_metric(names) or "map50_95"
 
 
 def reason(target: TargetResult) -> str:

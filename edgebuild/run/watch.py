@@ -7,8 +7,9 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
-from edgebuild.environment.probe import variables_in
+from edgebuild.environment.patterns import variables_in
 from edgebuild.idle import VARIABLES
+from edgebuild.images import label_of
 from edgebuild.run.session import PACKAGE, cache_root, search_path
 
 if TYPE_CHECKING:
@@ -81,19 +82,23 @@ def _dataset(dataset: Dataset) -> Iterator[str]:
     """Yield the dataset's files and folders: a folder's own stat tells of files that come and go."""
     yield str(dataset.file)
     yield from map(str, dataset.listed)
-    folders: set[str] = set()
     for split in dataset.splits.values():
         root = str(split.root)
+        folders: set[str] = set()
         for name in (*split.images, *split.labels):
             yield f"{root}/{name}"
             folders.add(name.rpartition("/")[0])
         for folder in sorted(folders):
             while folder:
                 yield f"{root}/{folder}"
-                # An image may get a label later: the labels folder counts even while it is empty.
-                yield f"{root}/{folder}".replace("/images", "/labels")
+                yield label_folder(f"{root}/{folder}")
                 folder = folder.rpartition("/")[0]  # noqa: PLW2901 - walking up is the point
-        yield root
+        yield from (root, label_folder(root))
+
+
+def label_folder(images: str) -> str:
+    """Return where the labels of a folder of images lie; one may come later, so an empty one counts."""
+    return label_of(f"{images}/_").rpartition("/")[0]
 
 
 def _tools(session: Session, environ: Mapping[str, str]) -> Iterator[str]:

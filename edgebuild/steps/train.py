@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from edgebuild.protocol import TRAIN_TAKEN
 from edgebuild.steps._dataset import describe_for_ultralytics, read_dataset
 from edgebuild.steps._step import fail, progress, read_json, run_step, write_json
 from edgebuild.steps._ultralytics import load_model
@@ -24,24 +25,6 @@ SCHEMA = 1
 
 _RUN = Path("run")
 _SETTINGS = _RUN / "edgebuild.json"
-
-_OURS = frozenset(
-    {
-        "amp",
-        "batch",
-        "data",
-        "deterministic",
-        "device",
-        "epochs",
-        "exist_ok",
-        "imgsz",
-        "mode",
-        "model",
-        "name",
-    }
-    | {"plots", "project", "resume", "save", "save_dir", "seed", "task", "val"}
-)
-"""Ultralytics arguments that the step sets itself."""
 
 _HOST_KEYS = frozenset({"data", "device", "model", "name", "project", "resume", "save_dir", "workers"})
 """Training arguments that say where a model was trained, not how."""
@@ -137,7 +120,7 @@ def read_arguments(path: str | None) -> dict[str, Any]:
         fail(f"{path}: not a JSON file ({error})", hint="it holds the arguments of model.train.args")
     if not isinstance(document, dict):
         fail(f"{path}: holds no JSON object", hint="it holds the arguments of model.train.args")
-    taken = sorted(document.keys() & _OURS)
+    taken = sorted(document.keys() & TRAIN_TAKEN)
     if taken:
         fail(
             f"{path}: may not set {', '.join(taken)}",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
-from edgebuild.toolchain.device_output import UNIT_GROUP, known_names
+from edgebuild.toolchain.device_output import UNIT_GROUP, is_text, known_names
 from edgebuild.toolchain.options import check_value, parse_option, suggestion
 from edgebuild.toolchain.schema import Fault, known_words
 from edgebuild.versions import parse_range
@@ -239,8 +239,12 @@ def _environment_faults(document: Mapping[str, Any]) -> Iterator[Fault]:
 
 
 def _device_patterns(document: Mapping[str, Any]) -> list[tuple[Path_, str]]:
+    return [(path, rule["pattern"]) for path, rule in _device_rules(document)]
+
+
+def _device_rules(document: Mapping[str, Any]) -> list[tuple[Path_, Mapping[str, Any]]]:
     return [
-        (("device", kind, name, index, "pattern"), rule["pattern"])
+        (("device", kind, name, index, "pattern"), rule)
         for kind, tools in document.get("device", {}).items()
         for name, rules in tools.items()
         for index, rule in enumerate(rules)
@@ -249,14 +253,17 @@ def _device_patterns(document: Mapping[str, Any]) -> list[tuple[Path_, str]]:
 
 def _device_faults(document: Mapping[str, Any]) -> Iterator[Fault]:
     """Yield the rules for a device's tools that find nothing, or something that has no name here."""
-    for path, pattern in _device_patterns(document):
+    for path, rule in _device_rules(document):
         try:
-            groups = list(re.compile(pattern).groupindex)
+            groups = list(re.compile(rule["pattern"]).groupindex)
         except re.error:
             continue  # said with the other patterns
         if not set(groups) - {UNIT_GROUP}:
             yield Fault(path=path, message="has no named group: (?P<latency_ms_p50>...) says what it finds")
         yield from _unknown(path, groups, sorted(known_names()), "metric or reading")
+        texts = [name for name in groups if is_text(name) or rule.get("flags")]
+        if rule.get("take") == "mean" and texts:
+            yield Fault(path=(*path[:-1], "take"), message=f"{texts[0]} is a text, which has no mean")
 
 
 def _unknown(path: Path_, names: Iterable[str], known: Collection[str], what: str) -> Iterator[Fault]:

@@ -6,14 +6,17 @@ readings such as ``temperature_c``. Units are those of the tool; values come out
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, TypeVar
 
 from edgebuild.gates import METRICS, Metric
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
+
+T = TypeVar("T")
 
 READINGS = {
     "clock_mhz": "MHz",
@@ -111,6 +114,11 @@ class Reading:
     unit: str = ""
 
 
+def is_text(name: str) -> bool:
+    """Return whether a reading is a text: what several of them have in common has no mean."""
+    return READINGS.get(name) == ""
+
+
 def known_names() -> frozenset[str]:
     """Return every name that a group may have."""
     measured = {name for name, kind in METRICS.items() if kind.source == "benchmark"}
@@ -161,15 +169,26 @@ def _one(rule: OutputRule, name: str, match: Mapping[str, str | None], batch: in
     if text is None:
         return None
     if rule.flags:
-        bits = int(text, 16)
-        words = [word for bit, word in rule.flags if bits >> bit & 1]
-        return Reading(name=name, value=", ".join(words) or "no")
+        bits = _number(lambda: int(text, 16))
+        words = [word for bit, word in rule.flags if bits is not None and bits >> bit & 1]
+        return None if bits is None else Reading(name=name, value=", ".join(words) or "no")
     unit = METRICS[name].unit if name in METRICS else READINGS[name]
     if not unit:
         return Reading(name=name, value=text.strip())
     theirs = match.get(UNIT_GROUP) or rule.unit
-    value = float(text) * FACTORS.get(theirs, 1.0) * (batch if theirs == PER_BATCH else 1)
+    number = _number(lambda: float(text))
+    if number is None or not math.isfinite(number):
+        return None
+    value = number * FACTORS.get(theirs, 1.0) * (batch if theirs == PER_BATCH else 1)
     return Reading(name=name, value=round(value, 6), unit=unit)
+
+
+def _number(read: Callable[[], T]) -> T | None:
+    """Return a number, or None for what tools say in its place, such as N/A."""
+    try:
+        return read()
+    except ValueError:
+        return None
 
 
 def _taken(take: Take, several: list[Reading]) -> Reading:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from edgebuild.action import Outcome
 from edgebuild.cache.uses import note_run
 from edgebuild.errors import UsageError
+from edgebuild.gates import main_metric
 from edgebuild.plan.sweep import Sweep, combine
 from edgebuild.process.worker import Workers
 from edgebuild.report.words import SYMBOLS, metric_title
@@ -32,9 +33,6 @@ SCHEMA = 1
 
 ENOUGH = 0.001
 """Accuracy within which fewer images count as good enough: a tenth of a point."""
-
-MAIN = ("map50_95_mask", "map50_95_pose", "map50_95", "top1")
-"""The metric that a task is judged by, the first that was measured."""
 
 SHOWN = ("map50_95_mask", "map50_95_pose", "map50_95", "map50", "top1", "top5")
 
@@ -248,7 +246,7 @@ def _values(metrics: Sequence[Mapping[str, Any]]) -> dict[str, float]:
 def _sweep_lines(target: Mapping[str, Any], baseline: Mapping[str, float]) -> Iterator[str]:
     """Yield one target's table: a line per count, and how many images are enough."""
     names = [name for name in SHOWN if name in baseline]
-    main = next((name for name in MAIN if name in baseline), "")
+    main = main_metric(baseline)
     heads = [metric_title(name) for name in names]
     width = max([11, *map(len, heads)])
     yield f"{target['name']} ({target['toolchain']} {target['recipe']})"

@@ -37,6 +37,8 @@ if TYPE_CHECKING:
     from edgebuild.remote.tier import RemoteTier
     from edgebuild.results import RunResult
 
+STOPPING = "\nedgebuild: stopping; finished actions are kept, running ones start over next time"
+
 ROUNDS = 3
 """How often a run starts over because bytes it counted on are gone from the store."""
 
@@ -78,12 +80,13 @@ def run(options: RunOptions) -> int:
     if options.dry_run:
         return _foresee(options)
     since = time.time_ns()
+    opened = [_opened(path, options) for path in options.manifests]
     ended: list[Ended] = []
     watched: list[Watched | None] = []
     code = 0
     with signals() as received:
-        for path in options.manifests:
-            one, seen, code = _one(path, options, received, code)
+        for asked in opened:
+            one, seen, code = _one(asked, options, received, code)
             ended += [one] if one else []
             watched.append(seen)
             if received or (code and not options.keep_going):
@@ -112,8 +115,12 @@ def _foresee(options: RunOptions) -> int:
     return PENDING if options.exit_code and any(one.pending for one in found) else 0
 
 
-def _opened(path: str, options: RunOptions) -> tuple[Session, Selection, Mapping[str, str], frozenset[str]]:
-    """Return a manifest's plan, what of it was asked for, what is left out and why, and what is forced."""
+Asked = tuple["Session", "Selection", "Mapping[str, str]", frozenset[str]]
+"""A manifest's plan, what of it was asked for, what is left out and why, and what is forced."""
+
+
+def _opened(path: str, options: RunOptions) -> Asked:
+    """Read a manifest and look whether everything that it needs is here."""
     session = open_session(path, overrides=options.overrides, templates=options.templates)
     asked = own_targets(session.plan, select(session.plan, options.words, until=options.until))
     left_out = session.unavailable(asked, skip_all=options.skip_unavailable)
@@ -123,14 +130,14 @@ def _opened(path: str, options: RunOptions) -> tuple[Session, Selection, Mapping
 
 
 def _one(
-    path: str, options: RunOptions, received: list[int], code: int
+    asked: Asked, options: RunOptions, received: list[int], code: int
 ) -> tuple[Ended | None, Watched | None, int]:
     """Run one manifest.
 
     Returns:
         How it ended, what it looked at when there was nothing to do, and the worst exit code so far.
     """
-    session, chosen, left_out, force = _opened(path, options)
+    session, chosen, left_out, force = asked
     started = dt.datetime.now(dt.UTC).astimezone().isoformat(timespec="seconds")
     clock = time.monotonic()
     wanted = set(chosen.actions)
@@ -243,13 +250,13 @@ def signals() -> Iterator[list[int]]:
             execute.kill_all()
             return
         received.append(number)
-        print(
-            "\nedgebuild: stopping; finished actions are kept, running ones start over next time",
-            file=sys.stderr,
-        )
         execute.stop_all()
+        with contextlib.suppress(OSError, RuntimeError):  # the terminal may be what has gone
+            print(STOPPING, file=sys.stderr)
 
-    before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
+    kinds = [signal.SIGINT, signal.SIGTERM]
+    kinds += [] if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN else [signal.SIGHUP]  # nohup
+    before = {number: signal.signal(number, handle) for number in kinds}
     try:
         yield received
     finally:

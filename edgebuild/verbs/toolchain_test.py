@@ -103,7 +103,10 @@ def test(options: TrialOptions) -> int:
         templates = tuple(str(one) for one in search)
         session = open_session(str(folder / "manifest.yaml"), overrides=settings, templates=templates)
         session.require_distributions()
-        results, store = _run(session, quiet=options.json)
+        with signals() as received:
+            results, store = _run(session, quiet=options.json)
+        if received:  # nothing can be said of a toolchain that was not let finish
+            return 128 + received[0]
         tried = [
             _judge(target, results, Place(folder=folder, store=store, baseline=session.plan.baseline))
             for target in session.plan.targets
@@ -178,7 +181,7 @@ def _run(session: Session, *, quiet: bool) -> tuple[dict[str, ActionResult], Sto
         wanted |= new
         todo += new
     actions = [action for action in plan.actions if action.id in wanted]
-    with signals(), open_display(len(actions), quiet=quiet) as display:
+    with open_display(len(actions), quiet=quiet) as display:
         context = session.context(display, force=frozenset(vendor))
         return run_actions(actions, context, keep_going=True), context.cache.store
 

@@ -166,6 +166,42 @@ def test_a_first_manifest_is_one_that_checks(fresh: Workspace) -> None:
     again = fresh.eb("init", "first.yaml")
     assert again.code == 2
     assert "is there already" in again.err
+    (fresh.folder / "my #1.pt").symlink_to("weights/tiny.pt")
+    (fresh.folder / "sub").mkdir()
+    odd = ("--weights", "my #1.pt", "--data", "data/data.yaml", "--imgsz", "64", "--name", "1.0")
+    assert fresh.eb("init", "sub/odd.yaml", *odd).code == 0
+    fresh.edit("images: 200", "images: 8", file="sub/odd.yaml")
+    assert fresh.eb("check", "sub/odd.yaml").code == 0
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [(("--name", "A b"), "name: 'A b' is not allowed"), (("--imgsz", "0"), "imgsz: must be at least")],
+)
+def test_a_first_manifest_that_would_not_check_is_not_written(
+    fresh: Workspace, words: tuple[str, ...], said: str
+) -> None:
+    done = fresh.eb("init", "first.yaml", *words)
+    assert done.code == 2
+    assert said in done.err
+    assert not (fresh.folder / "first.yaml").exists()
+
+
+def test_of_several_manifests_a_wrong_one_stops_all_before_any_step(fresh: Workspace) -> None:
+    text = fresh.manifest.read_text(encoding="utf-8")
+    (fresh.folder / "b.yaml").write_text(text.replace("imgsz: 64", "imgsz: 65"), encoding="utf-8")
+    done = fresh.eb("run", "manifest.yaml", "b.yaml", "-k", "--json")
+    assert (done.code, done.out) == (2, "")
+    assert "b.yaml:6:10: model.imgsz" in done.err
+    assert not (fresh.folder / "build").exists()
+
+
+def test_a_place_that_cannot_be_written_is_one_line(fresh: Workspace) -> None:
+    (fresh.folder / ".edgebuild").write_text("in the way", encoding="utf-8")
+    done = fresh.eb("run", "manifest.yaml")
+    assert done.code == 8
+    assert ".edgebuild" in done.err
+    assert "Traceback" not in done.err
 
 
 def test_a_manifest_is_found_from_anywhere(fresh: Workspace) -> None:

@@ -43,12 +43,13 @@ def _wait_for(what: object, seconds: float = 300) -> None:
         time.sleep(0.02)
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-@pytest.mark.parametrize("jobs", ["1", "2"])
+@pytest.mark.parametrize(
+    ("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)]
+)
 def test_a_signal_ends_everything_and_the_next_run_completes(
-    built: Workspace, number: signal.Signals, code: int, jobs: str
+    built: Workspace, number: signal.Signals, code: int
 ) -> None:
-    process = _run_until_it_hangs(built, "-j", jobs)
+    process = _run_until_it_hangs(built, "-j", "1" if number == signal.SIGINT else "2")
     process.send_signal(number)
     done = finish(process, within=120)
     assert done.code == code

@@ -33,6 +33,21 @@ def key(action: Action = ACTION, **given: Any) -> str:
     return action_key(key_document(action, digests, tools, given.get("env", {}), given.get("machine", "m")))
 
 
+@pytest.mark.parametrize(
+    ("argv", "program"),
+    [
+        (("python", "-m", "edgebuild.steps.export", "--x"), "edgebuild.steps.export"),
+        (("python", "-m", "edgebuilder.steps"), ""),
+        (("python", "-m", "vendor.tool"), ""),
+        (("python", "-m"), ""),
+        (("python", "in/toolchain/convert.py"), ""),
+        (("cc", "-m", "edgebuild.steps.export"), ""),
+    ],
+)
+def test_which_actions_run_a_program_of_edgebuild(argv: tuple[str, ...], program: str) -> None:
+    assert replace(ACTION, argv=argv).program == program
+
+
 def test_a_key_is_a_whole_sha256() -> None:
     assert len(key()) == 64
     assert set(key()) <= set("0123456789abcdef")

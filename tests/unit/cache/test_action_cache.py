@@ -1,14 +1,15 @@
 from __future__ import annotations
 
+import json
 import os
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from edgebuild.action import ActionKey, Artifact, Finding
-from edgebuild.cache.action_cache import ActionCache, Record
+from edgebuild.cache.action_cache import RECORD_SCHEMA, ActionCache, Record, parse_record
 from edgebuild.cache.store import Store
-from edgebuild.digest import digest_bytes
+from edgebuild.digest import digest_bytes, digest_text
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -88,3 +89,21 @@ def test_a_record_that_cannot_be_read_now_is_a_miss_and_stays(
         assert cache.peek(KEY) is None
     assert cache.peek(KEY) == full_record()
     assert not (tmp_path / "store" / "quarantine").exists()
+
+
+def sealed(body: str) -> bytes:
+    return f"{body}\n{digest_text(body)}\n".encode()
+
+
+@pytest.mark.parametrize(
+    "change", [{"trees": []}, {"artifacts": [[]]}, {"findings": 1}, {"schema": []}, {"key": {}}]
+)
+def test_a_sealed_record_of_another_shape_is_none(change: dict[str, Any]) -> None:
+    body: dict[str, Any] = {"schema": RECORD_SCHEMA, "key": KEY, "artifacts": [], "findings": [], "trees": {}}
+    body |= {"document": {}, "seconds": 1}
+    assert parse_record(sealed(json.dumps(body)), KEY) is not None
+    assert parse_record(sealed(json.dumps(body | change)), KEY) is None
+
+
+def test_a_record_that_is_nested_without_end_is_none() -> None:
+    assert parse_record(sealed("[" * 100_000), KEY) is None

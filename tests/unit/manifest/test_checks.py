@@ -69,6 +69,21 @@ def test_base_weights_must_be_trainable(tmp_path: Path) -> None:
     assert model(tmp_path, "{train: {base: model.onnx}, task: detect}") == ["model.onnx is not a .pt file"]
 
 
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("epochs", "has a place of its own"),
+        ("amp", "edgebuild sets it itself"),
+        ("plots", "edgebuild sets it itself"),
+    ],
+)
+def test_what_training_sets_itself_is_refused_before_it_trains(
+    tmp_path: Path, name: str, message: str
+) -> None:
+    given = f"{{train: {{base: yolo11n.yaml, args: {{{name}: 1, lr0: 0.01}}}}, task: detect}}"
+    assert model(tmp_path, given) == [message]
+
+
 def test_a_target_needs_a_toolchain_and_a_device_that_exists() -> None:
     node, _ = parse(
         "{targets: {a: {device: pi}, b: {toolchain: x, device: lab}}, devices: {lab: {}}}", file="m.yaml"

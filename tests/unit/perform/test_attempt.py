@@ -11,7 +11,7 @@ from edgebuild.action import LogRule, Outcome
 from edgebuild.environment.container import Container
 from edgebuild.environment.surroundings import Surroundings
 from edgebuild.errors import StepError, StepTimeoutError, ToolchainMissingError
-from edgebuild.perform.attempt import attempt, crashed, environment, failed, failure, is_own
+from edgebuild.perform.attempt import attempt, crashed, environment, failed, failure
 from edgebuild.process.values import Execution
 from tests.unit.workbench import python, shell
 
@@ -84,11 +84,6 @@ class TestEnvironment:
         assert env["PYTHONSAFEPATH"] == "1"
         assert env["YOLO_OFFLINE"] == "true"
         assert "PYTHONPATH" not in environment(shell("step", ""), tmp_path, {"PYTHONPATH": "/mine"})
-
-    def test_which_actions_are_our_own(self) -> None:
-        assert is_own(own("--x"))
-        assert not is_own(shell("step", ""))
-        assert not is_own(python("step", "print()"))
 
 
 class TestAttempt:

@@ -58,3 +58,11 @@ def _contained(folder: Path) -> subprocess.Popen[bytes]:
 def test_nobody_is_no_matter(tmp_path: Path) -> None:
     assert kill_inside(tmp_path) == 0
     assert kill_inside(tmp_path / "nothing") == 0
+
+
+def test_without_a_mount_to_be_found_in_nobody_is_inside(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In a chroot the list of mounts has no root."""
+    monkeypatch.setattr("edgebuild.process.orphans._mounts", lambda _: iter(()))
+    assert kill_inside(tmp_path) == 0

@@ -190,6 +190,15 @@ def basic(text: str) -> str:
 def test_the_token_goes_along(server: Faults) -> None:
     remote(server, EDGEBUILD_REMOTE_TOKEN="t0ken").get_record(KEY)
     assert server.headers["authorization"] == "Bearer t0ken"
+    remote(server, EDGEBUILD_REMOTE_TOKEN="t0ken\n").get_record(KEY)
+    assert server.headers["authorization"] == "Bearer t0ken"
+
+
+@pytest.mark.parametrize("token", ["se cret", "se\ncret", "secr\u00e9t"])
+def test_what_no_header_can_hold_is_no_token_and_is_not_shown(server: Faults, token: str) -> None:
+    with pytest.raises(UsageError, match="EDGEBUILD_REMOTE_TOKEN") as caught:
+        remote(server, EDGEBUILD_REMOTE_TOKEN=token)
+    assert token not in str(caught.value)
 
 
 def test_the_user_of_the_address_comes_first_and_stays_out_of_sight(server: Faults) -> None:

@@ -257,6 +257,21 @@ def test_a_failing_remote_is_a_miss_one_warning_and_then_left_alone(
     assert "left alone" in done.line()
 
 
+def test_a_bug_in_asking_costs_the_remote_and_not_the_run(
+    server: Faults, here: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise ValueError("Invalid header value b'Bearer secret'")
+
+    monkeypatch.setattr("edgebuild.remote.http.HttpRemote.get_record", fail)
+    reader = tier(here, server)
+    assert [reader.fetch_record(ActionKey(f"{n:064}")) for n in range(4)] == [None] * 4
+    done = reader.close()
+    assert done.left_alone
+    assert "ValueError" in done.warnings[0]
+    assert "secret" not in done.warnings[0]
+
+
 def test_nobody_listens(here: Store) -> None:
     heard: list[str] = []
     environ = {"EDGEBUILD_REMOTE": f"http://me:secret@127.0.0.1:{free_port()}/x?token=secret"}
@@ -361,7 +376,7 @@ def test_a_mistake_of_ours_in_the_background_is_said(
     sender.offer(made(there, b"one"), "t/step")
     done = sender.close()
     assert done.dropped == 1
-    assert "t/step is not uploaded: KeyError" in done.warnings[0]
+    assert "cannot be asked (KeyError)" in done.warnings[0]
 
 
 def test_without_an_address_there_is_no_remote(here: Store) -> None:

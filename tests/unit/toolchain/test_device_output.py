@@ -182,6 +182,20 @@ def test_of_several_matches_one_counts(take: Take, value: float) -> None:
     assert one.value == value
 
 
+@pytest.mark.parametrize("word", ["N/A", "-", "nan", "inf", "1.2.3"])
+def test_what_stands_in_place_of_a_number_is_no_reading(word: str) -> None:
+    tool = rule(r"t=(?P<latency_ms_p50>\S+)", "ms", "mean")
+    assert read_output(tool, f"t={word}\n") == ()
+    assert [one.value for one in read_output(tool, f"t=2\nt={word}\nt=4\n")] == [3.0]
+
+
+def test_flags_that_are_no_number_are_no_reading() -> None:
+    flags = OutputRule(pattern=r"throttled=(?P<throttled>\S+)", flags=((0, "under-voltage"),))
+    tool = DeviceTool(name="x", kind="health", rules=(flags,))
+    assert [one.value for one in read_output(tool, "throttled=0x1")] == ["under-voltage"]
+    assert read_output(tool, "throttled=unknown") == ()
+
+
 def test_an_output_that_says_nothing_has_no_readings() -> None:
     assert read_output(rule(r"t=(?P<latency_ms_p50>\d)"), "error: no device\n") == ()
 

@@ -247,6 +247,13 @@ def test_a_wrong_value_is_refused_at_its_place(tmp_path: Path, path: str, value:
     assert found[0].line > 0
 
 
+def test_texts_have_no_mean(tmp_path: Path) -> None:
+    rules = [{"pattern": "(?P<firmware>.*)", "take": "mean"}, {"pattern": "(?P<power_w>.*)", "take": "mean"}]
+    document = {**copy.deepcopy(ACME), "device": {"health": {"acme-smi": rules}}}
+    found = [(problem.path, problem.message) for problem in refused(tmp_path, document)]
+    assert found == [("device.health.acme-smi.0.take", "firmware is a text, which has no mean")]
+
+
 @pytest.mark.parametrize(
     ("path", "value", "where", "message"),
     [
