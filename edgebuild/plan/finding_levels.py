@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
     from edgebuild.action import Finding
     from edgebuild.manifest.values import Manifest
+    from edgebuild.plan.plan import TargetPlan
     from edgebuild.toolchain.load import Toolchain
 
 OWN = (
@@ -35,6 +36,7 @@ OWN = (
     "shapes-fitted",
     "step-warning",
     "version-assumed",
+    "version-unknown",
 )
 """Findings of edgebuild's own steps; a toolchain declares those of its tools."""
 
@@ -67,6 +69,23 @@ def finding_problems(manifest: Manifest, toolchains: Mapping[str, Toolchain]) ->
             hint = did_you_mean(name, known, otherwise=f"known: {listed(known, most=30)}")
             message = f"there is no finding {name!r}"
             yield Problem(file=manifest.file, line=line, column=column, path=path, message=message, hint=hint)
+
+
+def refused_notes(manifest: Manifest, targets: Iterable[TargetPlan]) -> Iterator[Problem]:
+    """Yield what is known of targets before anything runs and is an error by their ``findings``.
+
+    No step says it, so no verdict would hear of it.
+    """
+    levels = {target.name: dict(target.findings) for target in manifest.targets}
+    for target in targets:
+        for note in target.notes:
+            if levels[target.name].get(note.id) == "error":
+                path = f"targets.{target.name}.findings.{note.id}"
+                line, column = manifest.positions.get(path, (0, 0))
+                message = f"{note.message}: an error here"
+                yield Problem(
+                    file=manifest.file, line=line, column=column, path=path, message=message, hint=note.hint
+                )
 
 
 def levelled(findings: Iterable[Finding], levels: Mapping[str, str]) -> tuple[Finding, ...]:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from edgebuild.errors import ManifestError
 from edgebuild.plan import measure
-from edgebuild.plan.finding_levels import finding_problems
+from edgebuild.plan.finding_levels import finding_problems, refused_notes
 from edgebuild.plan.fit import chosen_head, chosen_recipe, target_notes, target_problems
 from edgebuild.plan.own_step import Ref
 from edgebuild.plan.reference import reference
@@ -141,9 +141,11 @@ def make_plan(
         problems += found
         if not found:
             draft.add_target(target, toolchains[target.toolchain])
+    plan = draft.finish()
+    problems += refused_notes(manifest, plan.targets)
     if problems:
         raise ManifestError(problems)
-    return draft.finish()
+    return plan
 
 
 class _Draft:

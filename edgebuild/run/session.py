@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,6 +17,7 @@ from edgebuild.machine import this_family, this_processor
 from edgebuild.manifest.load import load_manifest
 from edgebuild.memo import Memo
 from edgebuild.perform.context import Context
+from edgebuild.plan.finding_levels import refused_notes
 from edgebuild.plan.plan import make_plan
 from edgebuild.toolchain.environment import ENVIRONMENT_TOOL
 from edgebuild.toolchain.load import Toolchain, load_toolchain
@@ -182,7 +183,27 @@ def open_session(path: str, *, overrides: Sequence[str] = (), templates: Sequenc
     manifest = load_manifest(path, overrides=overrides)
     toolchains = load_toolchains(manifest, search_path(manifest.folder, templates))
     plan = make_plan(manifest, toolchains, cpu=this_family(), versions=found_versions(toolchains))
-    return Session(manifest=manifest, plan=plan, installed=look(plan))
+    installed = look(plan)
+    return Session(manifest=manifest, plan=_noted(plan, installed), installed=installed)
+
+
+def _noted(plan: Plan, installed: Installed) -> Plan:
+    """Return the plan with what is to be known of the tools here among its targets' notes.
+
+    Raises:
+        ManifestError: By a target's ``findings`` it is an error.
+    """
+    said = {name: probed.findings for name, probed in installed.probed.items() if probed.findings}
+    if not said:
+        return plan
+    targets = tuple(
+        replace(one, notes=(*one.notes, *(note for name in needed_tools(one) for note in said.get(name, ()))))
+        for one in plan.targets
+    )
+    problems = list(refused_notes(plan.manifest, targets))
+    if problems:
+        raise ManifestError(problems)
+    return replace(plan, targets=targets)
 
 
 def search_path(workspace: Path, templates: Sequence[str] = ()) -> tuple[Path, ...]:

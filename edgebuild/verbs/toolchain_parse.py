@@ -6,14 +6,18 @@ Whoever adds a chip tries its rules on a recorded output here, before there is a
 from __future__ import annotations
 
 import json
+import os
 import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from edgebuild.environment.surroundings import probe_in, surroundings
 from edgebuild.errors import StepError, UsageError
-from edgebuild.run.session import search_path
+from edgebuild.results import finding_row
+from edgebuild.run.session import cache_root, search_path
 from edgebuild.toolchain.device_output import metrics, read_output
+from edgebuild.toolchain.device_version import device_release, version_mismatch
 from edgebuild.toolchain.load import load_toolchain
 from edgebuild.toolchain.options import suggestion
 from edgebuild.verbs.layout import table
@@ -54,15 +58,14 @@ def parse(options: ParseOptions) -> int:
     tools = _tools(toolchain, options.tool)
     text = _text(options.file)
     found = [_document(tool, text, options.batch) for tool in tools]
+    releases = _releases(toolchain, text)
+    document = {"schema": 1, "toolchain": toolchain.name, "tools": found, "releases": releases}
     if options.json:
-        print(
-            json.dumps(
-                {"schema": 1, "toolchain": toolchain.name, "tools": found}, indent=2, ensure_ascii=False
-            )
-        )
+        print(json.dumps(document, indent=2, ensure_ascii=False))
     else:
-        print("\n".join(line for one in found for line in _lines(one)))
-    if not any(one["found"] for one in found):
+        lines = [line for one in found for line in _lines(one)]
+        print("\n".join([*lines, *(_release_lines(releases) if releases else ())]))
+    if not releases and not any(one["found"] for one in found):
         where = f"`device` in {toolchain.folder.name}/toolchain.yaml"
         raise StepError(f"{options.tool}: no rule finds anything in {len(text)} characters", hint=where)
     return 0
@@ -102,6 +105,25 @@ def _document(tool: DeviceTool, text: str, batch: int) -> dict[str, Any]:
             rule.pattern for rule in tool.rules if not read_output(replace(tool, rules=(rule,)), text)
         ],
     }
+
+
+def _releases(toolchain: Toolchain, text: str) -> dict[str, Any] | None:
+    """Return the release that a device printed beside that of the toolkit here, or None."""
+    rule = toolchain.device_version
+    device = device_release(rule, text) if rule is not None else ""
+    if rule is None or not device:
+        return None
+    place = surroundings(toolchain, os.environ, cache_root(os.environ))
+    toolkit = probe_in(place, toolchain, toolchain.tools[rule.tool], os.environ).version
+    mismatch = version_mismatch(rule, toolkit, text)
+    finding = finding_row(mismatch) if mismatch else None
+    return {"device": device, "tool": rule.tool, "toolkit": toolkit or None, "finding": finding}
+
+
+def _release_lines(found: Mapping[str, Any]) -> list[str]:
+    toolkit, finding = found["toolkit"] or "not found", found["finding"]
+    lines = [f"release on the device: {found['device']}; {found['tool']} here: {toolkit}"]
+    return lines + ([f"  {finding['level']}: {finding['message']}; {finding['hint']}"] if finding else [])
 
 
 def _lines(found: Mapping[str, Any]) -> list[str]:

@@ -161,6 +161,17 @@ def test_a_tool_out_of_range_stops_the_run(fresh: Workspace) -> None:
     _refused(fresh.eb("run", "manifest.yaml"), 5, "chip", "4.0", ">=1,<3")
 
 
+def test_a_tool_whose_version_cannot_be_compared_is_a_note_or_what_the_manifest_makes_of_it(
+    fresh: Workspace,
+) -> None:
+    (fresh.tools / "version.txt").write_text("version=nightly\n", encoding="utf-8")
+    done = fresh.eb("check", "manifest.yaml")
+    assert done.code == 0, done.err
+    assert "note: shelly/shellyc has version 'nightly'; it cannot be compared with >=1,<3" in done.out
+    fresh.edit("targets:", "findings: {version-unknown: error}\ntargets:")
+    _refused(fresh.eb("run", "manifest.yaml"), 2, "findings.version-unknown", "'nightly'", "an error here")
+
+
 def test_every_missing_tool_is_named_at_once(fresh: Workspace) -> None:
     (fresh.tools / "shellyc").unlink()
     ascend = "{toolchain: ascend, options: {soc_version: Ascend310P3}}"

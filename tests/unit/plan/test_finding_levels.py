@@ -10,7 +10,7 @@ import pytest
 from edgebuild.action import ActionResult, Finding, FindingsInput, Outcome
 from edgebuild.errors import ManifestError
 from edgebuild.perform.place import findings_text
-from edgebuild.plan.finding_levels import OWN, known_findings, levelled, worst_levels
+from edgebuild.plan.finding_levels import OWN, known_findings, levelled, refused_notes, worst_levels
 from edgebuild.steps import verdict
 from tests.unit.plans import REPOSITORY, ascend, plan, target, toolchain
 
@@ -25,6 +25,15 @@ def test_levels_replace_and_ignored_ones_are_gone() -> None:
     levels = {"cpu-fallback": "error", "step-warning": "ignore"}
     assert levelled([WARNED, NOTED], levels) == (replace(WARNED, level="error"),)
     assert levelled([WARNED, NOTED], {}) == (WARNED, NOTED)
+
+
+def test_what_is_known_before_anything_runs_is_refused_where_it_is_an_error() -> None:
+    fitted = Finding(id="opset-fitted", level="note", message="opset 20 is exported as 17", hint="write 17")
+    made = plan(target("a", findings=(("opset-fitted", "error"),)), target("b"))
+    targets = [replace(one, notes=(fitted,)) for one in made.targets]
+    (problem,) = refused_notes(made.manifest, targets)
+    assert (problem.path, problem.hint) == ("targets.a.findings.opset-fitted", "write 17")
+    assert problem.message == "opset 20 is exported as 17: an error here"
 
 
 @pytest.mark.parametrize(

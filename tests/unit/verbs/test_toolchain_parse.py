@@ -28,11 +28,15 @@ def ask(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Callable[..., str
     (folder / "compile.cmd.j2").write_text("acmec {{ outputs.model }}\n", encoding="utf-8")
     (folder / "toolchain.yaml").write_text(
         "toolchain: 1\ntitle: Acme\nlinks: [https://acme.example]\n"
-        "tools: {acmec: {executable: acmec, get: Ask.}}\n"
+        "tools: {acmec: {executable: acmec, get: Ask.,"
+        r" version: {command: [--version], regex: 'acmec (\d+)\.(\d+)'}}}"
+        "\n"
         "recipes:\n  fp16: {title: t, precision: fp16, steps: [{step: compile, inputs: {model: onnx}}],"
         " artifact: compile.model, evaluate: none}\n"
         "steps: {compile: {command: compile.cmd.j2, tools: [acmec], outputs: {model: {path: m.bin}}}}\n"
-        f"device:\n  benchmark:\n    acme-bench: [{', '.join(rules)}]\n",
+        f"device:\n  benchmark:\n    acme-bench: [{', '.join(rules)}]\n"
+        r"device_version: {tool: acmec, pattern: 'acmert (\d+)\.(\d+)', hint: update acmert}"
+        "\n",
         encoding="utf-8",
     )
 
@@ -78,3 +82,34 @@ def test_mistakes_are_said(tmp_path: Path, ask: Callable[..., str]) -> None:
     (tmp_path / "empty.txt").write_text("error: no device\n", encoding="utf-8")
     text = refused(StepError, ask, str(tmp_path / "empty.txt"))
     assert text == "acme-bench: no rule finds anything in 17 characters\n  `device` in acme/toolchain.yaml"
+
+
+@pytest.mark.parametrize(
+    ("here", "lines"),
+    [
+        ("", ["release on the device: 2.4; acmec here: not found"]),
+        ("2.4", ["release on the device: 2.4; acmec here: 2.4"]),
+        (
+            "2.3",
+            [
+                "release on the device: 2.4; acmec here: 2.3",
+                "  warning: acmec 2.3 makes the artifact, and the device has 2.4; update acmert",
+            ],
+        ),
+    ],
+)
+def test_the_release_on_a_device_is_compared_with_the_toolkit_here(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ask: Callable[..., str], here: str, lines: list[str]
+) -> None:
+    (tmp_path / "log.txt").write_text("acmert 2.4.1\n", encoding="utf-8")
+    if here:
+        (tmp_path / "acmec").write_text(f"#!/bin/sh\necho acmec {here}\n", encoding="utf-8")
+        (tmp_path / "acmec").chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    assert ask(str(tmp_path / "log.txt")).splitlines()[-len(lines) :] == lines
+    releases = json.loads(ask(str(tmp_path / "log.txt"), json=True))["releases"]
+    assert (releases["device"], releases["toolkit"], bool(releases["finding"])) == (
+        "2.4",
+        here or None,
+        here == "2.3",
+    )
