@@ -144,14 +144,11 @@ class Door:
                         removed.add(digest)
         return removed
 
-    def remove_files(self, paths: Collection[Path]) -> int:
-        """Remove files that are no part of any result; return how many are gone."""
-        count = 0
+    def remove_files(self, paths: Iterable[Path]) -> None:
+        """Remove files that are no part of any result, as far as that is possible."""
         for path in paths:
             with contextlib.suppress(OSError):
                 path.unlink()
-                count += 1
-        return count
 
     def remove_locks(self) -> None:
         """Remove the lock files that killed runs left."""

@@ -42,11 +42,6 @@ class Candidate:
     keep: tuple[str, ...]
     ranges: Ranges
 
-    @property
-    def float_model(self) -> bool:
-        """Whether nothing is quantized."""
-        return self.keep == EVERYTHING
-
 
 EVERYTHING = ("*",)
 

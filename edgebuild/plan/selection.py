@@ -68,7 +68,7 @@ def own_targets(plan: Plan, chosen: Selection) -> frozenset[str]:
 
 
 def names(plan: Plan) -> tuple[str, ...]:
-    """Return every word that selects something, for messages and completion."""
+    """Return every word that selects something, for messages."""
     ids = [a.id for a in plan.actions]
     steps = [a.step for a in plan.actions]
     through = [f"{target}/{a.step}" for a in plan.actions for target in a.targets]

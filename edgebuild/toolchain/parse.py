@@ -46,7 +46,6 @@ def parse_toolchain(folder: Path, document: Mapping[str, Any]) -> Toolchain:
         links=tuple(document["links"]),
         tools={name: _tool(name, tool) for name, tool in document["tools"].items()},
         env_pass=tuple(document.get("environment", {}).get("pass", ())),
-        requirements=document.get("environment", {}).get("requirements", ""),
         options={name: parse_option(name, item) for name, item in document.get("options", {}).items()},
         required_options=tuple(document.get("required_options", ())),
         exclusive=tuple(tuple(group) for group in document.get("exclusive", ())),

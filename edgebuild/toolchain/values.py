@@ -222,7 +222,6 @@ class Toolchain:
     Attributes:
         folder: Where it lies, for the files that steps use. Not part of its identity.
         env_pass: Variables let through from the caller.
-        requirements: Requirements file of a Python environment of its own, or empty.
         environment: Where the tools live, when that is not the caller's environment.
         trial: What ``toolchain test`` compiles.
         device_version: How to compare the release of a tool with that of the runtime on a device.
@@ -240,7 +239,6 @@ class Toolchain:
     links: tuple[str, ...]
     tools: Mapping[str, Tool]
     env_pass: tuple[str, ...]
-    requirements: str
     options: Mapping[str, Option]
     required_options: tuple[str, ...]
     exclusive: tuple[tuple[str, ...], ...]

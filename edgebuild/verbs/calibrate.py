@@ -281,6 +281,3 @@ def _set_lines(found: Mapping[str, Any]) -> Iterator[str]:
     for name, row in found.get("statistics", {}).items():
         middle = f"mean {row['mean']:.2f}" if "mean" in row else f"median {row['median']}"
         yield f"{name}: {middle}, {row['min']:g} to {row['max']:g}"
-
-
-__all__ = ["CalibrateOptions", "calibrate"]

@@ -131,7 +131,9 @@ def test_the_templates_hold_no_quotes_shell_or_unknown_variables(name: str) -> N
 @pytest.mark.parametrize("name", NAMES)
 def test_no_file_of_the_folder_is_forgotten(name: str) -> None:
     toolchain = load_toolchain(name, SEARCH)
-    used = {"toolchain.yaml", "README.md", toolchain.requirements}
+    used = {"toolchain.yaml", "README.md"} | (
+        {"requirements.txt"} if toolchain.environment.requirements else set()
+    )
     for step in toolchain.steps.values():
         used |= {step.command.name.partition("/")[2], *step.uses}
         used |= {template.name.partition("/")[2] for _, template in step.files}
