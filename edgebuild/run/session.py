@@ -3,33 +3,32 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgebuild.cache.journal import Journal
 from edgebuild.cache.leases import LeasedCache
-from edgebuild.environment.probe import Probed, identity
-from edgebuild.environment.surroundings import probe_in, surroundings
+from edgebuild.environment.lookup import Lookup
 from edgebuild.errors import ManifestError, Problem, ToolchainMissingError, UsageError
-from edgebuild.identity import YOLO_EXTRA, own_identities
+from edgebuild.identity import YOLO_EXTRA
 from edgebuild.machine import this_family, this_processor
 from edgebuild.manifest.load import load_manifest
 from edgebuild.memo import Memo
 from edgebuild.perform.context import Context
 from edgebuild.plan.finding_levels import refused_notes
 from edgebuild.plan.plan import make_plan
-from edgebuild.toolchain.environment import ENVIRONMENT_TOOL
+from edgebuild.run.installed import Installed, found_versions, look, needed_tools
 from edgebuild.toolchain.load import Toolchain, load_toolchain
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from edgebuild.cache.store import Store
-    from edgebuild.environment.surroundings import Surroundings
+    from edgebuild.environment.probe import Probed
     from edgebuild.manifest.values import Manifest
     from edgebuild.perform.context import Listener
-    from edgebuild.plan.plan import Plan, TargetPlan
+    from edgebuild.plan.plan import Plan
     from edgebuild.remote.tier import RemoteTier
 
 PACKAGE = Path(__file__).resolve().parents[1]
@@ -39,30 +38,6 @@ ELSEWHERE = "`edgebuild commands` prints what to run where the tools are"
 """What to do about targets whose tools are not here: where others can be built, and where none can."""
 
 IGNORE_ITSELF = "# Made by edgebuild: state and logs of this workspace. Safe to delete.\n*\n"
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Installed:
-    """What is here of everything the plan's actions use.
-
-    Attributes:
-        probed: Vendors' tools, by ``toolchain/tool``.
-        identities: Identity per tool name of the plan; empty for what is missing.
-        distributions: Python distributions that edgebuild's own steps need and that are missing.
-        surroundings: Where the processes of toolchains with an environment of their own run.
-    """
-
-    probed: Mapping[str, Probed]
-    identities: Mapping[str, str]
-    distributions: tuple[str, ...]
-    surroundings: Mapping[str, Surroundings] = field(default_factory=dict)
-
-    def problems(self, target: TargetPlan) -> tuple[Probed, ...]:
-        """Return the tools of a target that cannot be used; without its environment, that alone."""
-        place = self.surroundings.get(target.toolchain.name)
-        if place is not None and place.problem:
-            return (place.probed,)
-        return tuple(self.probed[name] for name in needed_tools(target) if not self.probed[name].usable)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -180,11 +155,34 @@ def open_session(path: str, *, overrides: Sequence[str] = (), templates: Sequenc
     Raises:
         ManifestError: The manifest does not hold; all problems.
     """
+    lookup = look_here()
+    plan = open_plan(path, lookup, overrides=overrides, templates=templates)
+    installed = look(plan, lookup)
+    return Session(manifest=plan.manifest, plan=_noted(plan, installed), installed=installed)
+
+
+def look_here() -> Lookup:
+    """Return what looks for tools in the caller's environment."""
+    return Lookup(os.environ, cache_root(os.environ))
+
+
+def open_plan(
+    path: str, lookup: Lookup, *, overrides: Sequence[str] = (), templates: Sequence[str] = ()
+) -> Plan:
+    """Load a manifest and plan it; looks only for tools whose version chooses arguments.
+
+    Args:
+        path: The manifest.
+        lookup: Looks for them.
+        overrides: ``--set`` values.
+        templates: Further folders of toolchains, searched first.
+
+    Raises:
+        ManifestError: The manifest does not hold; all problems.
+    """
     manifest = load_manifest(path, overrides=overrides)
     toolchains = load_toolchains(manifest, search_path(manifest.folder, templates))
-    plan = make_plan(manifest, toolchains, cpu=this_family(), versions=found_versions(toolchains))
-    installed = look(plan)
-    return Session(manifest=manifest, plan=_noted(plan, installed), installed=installed)
+    return make_plan(manifest, toolchains, cpu=this_family(), versions=found_versions(toolchains, lookup))
 
 
 def _noted(plan: Plan, installed: Installed) -> Plan:
@@ -253,48 +251,6 @@ def load_toolchains(manifest: Manifest, search: Sequence[Path]) -> dict[str, Too
     if problems:
         raise ManifestError(problems)
     return found
-
-
-def found_versions(toolchains: Mapping[str, Toolchain]) -> dict[str, str]:
-    """Return ``toolchain/tool`` -> version here, of the tools whose version chooses arguments."""
-    chosen = [(one, [tool for tool in one.tools.values() if tool.known]) for one in toolchains.values()]
-    places = {
-        one.name: surroundings(one, os.environ, cache_root(os.environ)) for one, tools in chosen if tools
-    }
-    probed = [probe_in(places[one.name], one, tool, os.environ) for one, tools in chosen for tool in tools]
-    return {found.name: found.version for found in probed if found.found and found.version}
-
-
-def look(plan: Plan) -> Installed:
-    """Look at what is installed of everything a plan uses; starts only version commands."""
-    probed: dict[str, Probed] = {}
-    places: dict[str, Surroundings] = {}
-    for target in plan.targets:
-        toolchain = target.toolchain
-        place = places.get(toolchain.name) or surroundings(toolchain, os.environ, cache_root(os.environ))
-        if place is not None:
-            places[toolchain.name] = place
-            probed[place.probed.name] = place.probed
-        for name in needed_tools(target):
-            if name not in probed and not (place and place.problem):
-                probed[name] = probe_in(place, toolchain, toolchain.tools[name.partition("/")[2]], os.environ)
-    names = dict.fromkeys(tool for action in plan.actions for tool in action.tools)
-    own, missing = own_identities(names)
-    vendors = {name: identity(found) if found.found else "" for name, found in probed.items()}
-    vendors |= {f"{ENVIRONMENT_TOOL}{name}": place.identity for name, place in places.items()}
-    return Installed(
-        probed=probed,
-        identities={name: own.get(name, vendors.get(name, "")) for name in names},
-        distributions=missing,
-        surroundings=places,
-    )
-
-
-def needed_tools(target: TargetPlan) -> tuple[str, ...]:
-    """Return ``toolchain/tool`` for every tool that a target's recipe uses."""
-    toolchain = target.toolchain
-    named = [name for entry in target.recipe.steps for name in toolchain.steps[entry.step].tools]
-    return tuple(f"{toolchain.name}/{name}" for name in dict.fromkeys(named or toolchain.tools))
 
 
 def cache_root(environ: Mapping[str, str]) -> Path:

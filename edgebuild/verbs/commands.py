@@ -5,12 +5,9 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 
-from edgebuild.machine import this_family
-from edgebuild.manifest.load import load_manifest
 from edgebuild.plan.commands import pasted, script
-from edgebuild.plan.plan import make_plan
 from edgebuild.plan.selection import select
-from edgebuild.run.session import found_versions, load_toolchains, search_path
+from edgebuild.run.session import look_here, open_plan
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -26,9 +23,7 @@ class CommandsOptions:
 
 def commands(options: CommandsOptions) -> int:
     """Print the commands; needs neither the toolchains nor the model to be there."""
-    manifest = load_manifest(options.manifest, overrides=options.overrides)
-    toolchains = load_toolchains(manifest, search_path(manifest.folder, options.templates))
-    plan = make_plan(manifest, toolchains, cpu=this_family(), versions=found_versions(toolchains))
+    plan = open_plan(options.manifest, look_here(), overrides=options.overrides, templates=options.templates)
     chosen = set(select(plan, options.words).actions)
     actions = [action for action in plan.actions if action.id in chosen]
     if options.json:
@@ -38,6 +33,6 @@ def commands(options: CommandsOptions) -> int:
         ]
         print(json.dumps({"schema": 1, "commands": rows}, indent=2, ensure_ascii=False))
     else:
-        print(f"# run from {manifest.folder}; each block reads what the ones before it wrote")
+        print(f"# run from {plan.manifest.folder}; each block reads what the ones before it wrote")
         print(script(plan, actions), end="")
     return 0

@@ -12,18 +12,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edgebuild import __version__
-from edgebuild.environment.surroundings import kind_of, probe_in, surroundings
+from edgebuild.environment.surroundings import kind_of
 from edgebuild.errors import EdgebuildError
 from edgebuild.identity import YOLO_EXTRA, distribution_version
 from edgebuild.machine import this_family, this_processor
 from edgebuild.plan.own_step import DISTRIBUTIONS
-from edgebuild.run.session import cache_root, search_path
+from edgebuild.run.session import cache_root, look_here, search_path
 from edgebuild.toolchain.load import load_toolchain, toolchain_names
 from edgebuild.verbs.layout import entry, terminal_width
 
 if TYPE_CHECKING:
+    from edgebuild.environment.probe import Probed
     from edgebuild.environment.surroundings import Surroundings
-    from edgebuild.toolchain.load import Tool, Toolchain
+    from edgebuild.toolchain.load import Tool
 
 _SEARCHED = re.compile(r"on PATH \(.*\)$")
 
@@ -77,10 +78,11 @@ def _toolchain(name: str, options: DoctorOptions) -> dict[str, Any]:
         toolchain = load_toolchain(name, _search(options))
     except EdgebuildError as error:
         return {"name": name, "title": "", "problem": str(error), "environment": None, "tools": []}
-    place = surroundings(toolchain, os.environ, cache_root(os.environ))
+    lookup = look_here()
+    place = lookup.place(toolchain)
     absent = place is not None and bool(place.problem)
     # Without its environment nothing of a toolchain can be found: that is said once.
-    tools = [] if absent else [_tool(place, toolchain, tool) for tool in toolchain.tools.values()]
+    tools = [] if absent else [_tool(tool, lookup.tool(toolchain, tool)) for tool in toolchain.tools.values()]
     environment = {"kind": kind_of(toolchain), **(_environment(place) if place else {})}
     return {
         "name": name,
@@ -103,8 +105,7 @@ def _environment(place: Surroundings) -> dict[str, Any]:
     }
 
 
-def _tool(place: Surroundings | None, toolchain: Toolchain, tool: Tool) -> dict[str, Any]:
-    probed = probe_in(place, toolchain, tool, os.environ)
+def _tool(tool: Tool, probed: Probed) -> dict[str, Any]:
     return {
         "name": tool.name,
         "usable": probed.usable,

@@ -6,16 +6,14 @@ Whoever adds a chip tries its rules on a recorded output here, before there is a
 from __future__ import annotations
 
 import json
-import os
 import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from edgebuild.environment.surroundings import probe_in, surroundings
 from edgebuild.errors import StepError, UsageError
 from edgebuild.results import finding_row
-from edgebuild.run.session import cache_root, search_path
+from edgebuild.run.session import look_here, search_path
 from edgebuild.toolchain.device_output import metrics, read_output
 from edgebuild.toolchain.device_version import device_release, version_mismatch
 from edgebuild.toolchain.load import load_toolchain
@@ -113,8 +111,7 @@ def _releases(toolchain: Toolchain, text: str) -> dict[str, Any] | None:
     device = device_release(rule, text) if rule is not None else ""
     if rule is None or not device:
         return None
-    place = surroundings(toolchain, os.environ, cache_root(os.environ))
-    toolkit = probe_in(place, toolchain, toolchain.tools[rule.tool], os.environ).version
+    toolkit = look_here().tool(toolchain, toolchain.tools[rule.tool]).version
     mismatch = version_mismatch(rule, toolkit, text)
     finding = finding_row(mismatch) if mismatch else None
     return {"device": device, "tool": rule.tool, "toolkit": toolkit or None, "finding": finding}

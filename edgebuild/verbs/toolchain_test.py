@@ -18,7 +18,6 @@ from typing import TYPE_CHECKING, Any
 from edgebuild.action import ActionResult, Outcome
 from edgebuild.cache.store import remove_tree
 from edgebuild.digest import canonical_json
-from edgebuild.environment.surroundings import probe_in, surroundings
 from edgebuild.errors import StepError, ToolchainMissingError
 from edgebuild.perform.attempt import PACKAGE_PARENT
 from edgebuild.plan.commands import script
@@ -26,7 +25,7 @@ from edgebuild.plan.trial import NAME, chosen_recipes, overrides, trial_manifest
 from edgebuild.process import execute
 from edgebuild.run.console import open_display
 from edgebuild.run.engine import run_actions
-from edgebuild.run.session import cache_root, open_session, search_path
+from edgebuild.run.session import look_here, open_session, search_path
 from edgebuild.toolchain.load import load_toolchain
 from edgebuild.verbs.run import signals
 from edgebuild.verbs.toolchain_bundle import (
@@ -153,12 +152,13 @@ def _make_sample(folder: Path, manifest: Mapping[str, Any], toolchain: Toolchain
 
 def _require(toolchain: Toolchain, recipes: Sequence[Recipe]) -> None:
     """Check that the tools are here. One outside the supported range is tried all the same."""
-    place = surroundings(toolchain, os.environ, cache_root(os.environ))
+    lookup = look_here()
+    place = lookup.place(toolchain)
     if place is not None and place.problem:
         raise ToolchainMissingError(place.problem, hint=f"get it: {place.get}")
     steps = {entry.step for recipe in recipes for entry in recipe.steps}
     named = [name for step in steps for name in toolchain.steps[step].tools] or list(toolchain.tools)
-    found = [probe_in(place, toolchain, toolchain.tools[name], os.environ) for name in dict.fromkeys(named)]
+    found = [lookup.tool(toolchain, toolchain.tools[name]) for name in dict.fromkeys(named)]
     absent = [f"{one.problem}\n    get it: {one.get}" for one in found if not one.found]
     if absent:
         raise ToolchainMissingError("\n".join(absent), hint="`edgebuild doctor` shows what was looked for")
