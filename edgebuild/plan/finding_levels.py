@@ -13,7 +13,6 @@ if TYPE_CHECKING:
 
     from edgebuild.action import Finding
     from edgebuild.manifest.values import Manifest
-    from edgebuild.plan.plan import TargetPlan
     from edgebuild.toolchain.load import Toolchain
 
 OWN = (
@@ -47,6 +46,7 @@ LEVELS: dict[str, Literal["error", "warning", "note"]] = {
     "warning": "warning",
     "note": "note",
 }
+"""How much a finding matters, by name."""
 
 
 def known_findings(toolchains: Iterable[Toolchain]) -> tuple[str, ...]:
@@ -71,15 +71,19 @@ def finding_problems(manifest: Manifest, toolchains: Mapping[str, Toolchain]) ->
             yield Problem(file=manifest.file, line=line, column=column, path=path, message=message, hint=hint)
 
 
-def refused_notes(manifest: Manifest, targets: Iterable[TargetPlan]) -> Iterator[Problem]:
+def refused_notes(manifest: Manifest, notes: Mapping[str, Iterable[Finding]]) -> Iterator[Problem]:
     """Yield what is known of targets before anything runs and is an error by their ``findings``.
 
     No step says it, so no verdict would hear of it.
+
+    Args:
+        manifest: The manifest.
+        notes: What is known, by target.
     """
-    levels = {target.name: dict(target.findings) for target in manifest.targets}
-    for target in targets:
-        for note in target.notes:
-            if levels[target.name].get(note.id) == "error":
+    for target in manifest.targets:
+        levels = dict(target.findings)
+        for note in notes.get(target.name, ()):
+            if levels.get(note.id) == "error":
                 path = f"targets.{target.name}.findings.{note.id}"
                 line, column = manifest.positions.get(path, (0, 0))
                 message = f"{note.message}: an error here"

@@ -142,7 +142,7 @@ def make_plan(
         if not found:
             draft.add_target(target, toolchains[target.toolchain])
     plan = draft.finish()
-    problems += refused_notes(manifest, plan.targets)
+    problems += refused_notes(manifest, {target.name: target.notes for target in plan.targets})
     if problems:
         raise ManifestError(problems)
     return plan

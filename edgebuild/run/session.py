@@ -198,7 +198,7 @@ def _noted(plan: Plan, installed: Installed) -> Plan:
         replace(one, notes=(*one.notes, *(note for name in needed_tools(one) for note in said.get(name, ()))))
         for one in plan.targets
     )
-    problems = list(refused_notes(plan.manifest, targets))
+    problems = list(refused_notes(plan.manifest, {target.name: target.notes for target in targets}))
     if problems:
         raise ManifestError(problems)
     return replace(plan, targets=targets)

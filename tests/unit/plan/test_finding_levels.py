@@ -29,9 +29,8 @@ def test_levels_replace_and_ignored_ones_are_gone() -> None:
 
 def test_what_is_known_before_anything_runs_is_refused_where_it_is_an_error() -> None:
     fitted = Finding(id="opset-fitted", level="note", message="opset 20 is exported as 17", hint="write 17")
-    made = plan(target("a", findings=(("opset-fitted", "error"),)), target("b"))
-    targets = [replace(one, notes=(fitted,)) for one in made.targets]
-    (problem,) = refused_notes(made.manifest, targets)
+    given = plan(target("a", findings=(("opset-fitted", "error"),)), target("b")).manifest
+    (problem,) = refused_notes(given, {"a": (fitted,), "b": (fitted,)})
     assert (problem.path, problem.hint) == ("targets.a.findings.opset-fitted", "write 17")
     assert problem.message == "opset 20 is exported as 17: an error here"
 
