@@ -7,12 +7,13 @@ import json
 import os
 import re
 from itertools import accumulate
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from edgebuild.action import Artifact, Finding
 from edgebuild.cache.store import store_error, tree_artifact
 from edgebuild.digest import Digest, digest_file
 from edgebuild.errors import StepError
+from edgebuild.plan.finding_levels import LEVELS
 from edgebuild.protocol import FINDING_PREFIX
 
 if TYPE_CHECKING:
@@ -21,14 +22,6 @@ if TYPE_CHECKING:
 
     from edgebuild.action import Action, LogRule, Output
     from edgebuild.cache.store import Store
-
-
-LEVELS: dict[str, Literal["note", "warning", "error"]] = {
-    "note": "note",
-    "warning": "warning",
-    "error": "error",
-}
-"""How much a finding matters."""
 
 
 def read_log(log: Path, start: int = 0) -> str:
