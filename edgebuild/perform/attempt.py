@@ -29,6 +29,7 @@ from edgebuild.perform.collect import find, read_log, said_findings
 from edgebuild.process.engine import engine_failure
 from edgebuild.process.execute import StartError, execute
 from edgebuild.process.log import log_tail
+from edgebuild.process.own import own_variables
 from edgebuild.process.worker import NotServedError
 
 if TYPE_CHECKING:
@@ -38,8 +39,6 @@ if TYPE_CHECKING:
     from edgebuild.environment.surroundings import Surroundings
     from edgebuild.process.values import Execution, Start
     from edgebuild.process.worker import Workers
-
-PACKAGE_PARENT = str(Path(__file__).resolve().parents[2])
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -204,10 +203,7 @@ def environment(action: Action, scratch: Path, environ: Mapping[str, str]) -> di
     if not action.program:  # what a toolchain lets through is for its runtime file, not for us
         env |= _passed(action, environ)
     else:
-        # Found wherever edgebuild itself was imported from, and never shadowed by a file in scratch.
-        env |= {"PYTHONPATH": PACKAGE_PARENT, "PYTHONSAFEPATH": "1", "PYTHONUNBUFFERED": "1"}
-        env |= {"YOLO_AUTOINSTALL": "false", "YOLO_OFFLINE": "true", "YOLO_CONFIG_DIR": str(temporary)}
-        env |= {"ORT_DISABLE_TELEMETRY": "1"}
+        env |= own_variables(temporary)
     return env | dict(action.env)
 
 

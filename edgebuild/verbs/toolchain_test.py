@@ -19,10 +19,9 @@ from edgebuild.action import ActionResult, Outcome
 from edgebuild.cache.store import remove_tree
 from edgebuild.digest import canonical_json
 from edgebuild.errors import StepError, ToolchainMissingError
-from edgebuild.perform.attempt import PACKAGE_PARENT
 from edgebuild.plan.commands import script
 from edgebuild.plan.trial import NAME, chosen_recipes, overrides, trial_manifest
-from edgebuild.process import execute
+from edgebuild.process.own import capture_step
 from edgebuild.run.console import open_display
 from edgebuild.run.engine import run_actions
 from edgebuild.run.session import look_here, open_session, search_path
@@ -138,12 +137,10 @@ def _folder(keep: str) -> Iterator[Path]:
 def _make_sample(folder: Path, manifest: Mapping[str, Any], toolchain: Toolchain) -> None:
     height, width = toolchain.trial.imgsz
     print(f"{toolchain.name}: making a small model and images", file=sys.stderr, flush=True)
-    argv = [sys.executable, "-m", "edgebuild.steps.sample", "--folder", str(folder)]
-    argv += ["--task", manifest["model"]["task"], "--imgsz", str(height), str(width)]
-    argv += ["--images", str(manifest["dataset"]["calibration"]["images"])]
-    env = {**os.environ, "PYTHONPATH": PACKAGE_PARENT, "YOLO_OFFLINE": "true", "YOLO_AUTOINSTALL": "false"}
-    env["YOLO_CONFIG_DIR"] = str(folder)
-    done = execute.capture(argv, env=env, timeout=600)
+    arguments = ["--folder", str(folder), "--task", manifest["model"]["task"]]
+    arguments += ["--imgsz", str(height), str(width)]
+    arguments += ["--images", str(manifest["dataset"]["calibration"]["images"])]
+    done = capture_step("sample", arguments, folder=folder)
     if done.exit_code == ToolchainMissingError.exit_code:
         raise ToolchainMissingError(done.text.strip().splitlines()[-1].removeprefix("error: "))
     if done.exit_code:
@@ -228,9 +225,7 @@ def _agreement(
         place.store.materialise(results[action].artifact("golden"), folder / f"{name}.npz")
         files += [f"--{name}", str(folder / f"{name}.npz")]
     output = folder / "agreement.json"
-    argv = [sys.executable, "-m", "edgebuild.steps.agreement", *files, "--output", str(output)]
-    env = {**os.environ, "PYTHONPATH": PACKAGE_PARENT}
-    done = execute.capture(argv, env=env, timeout=600)
+    done = capture_step("agreement", [*files, "--output", str(output)], folder=folder)
     if done.exit_code:
         raise StepError("the outputs cannot be compared", hint="\n".join(done.text.splitlines()[-5:]))
     return tuple(json.loads(output.read_text(encoding="utf-8"))["outputs"])

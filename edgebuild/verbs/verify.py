@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import sys
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +10,7 @@ from typing import Any
 
 from edgebuild.errors import VerificationError
 from edgebuild.package import Verification, verify_package
-from edgebuild.process.execute import capture
+from edgebuild.process.own import capture_step
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -22,9 +20,6 @@ class VerifyOptions:
     package: str
     replay: bool
     json: bool
-
-
-REPLAY_SECONDS = 600.0
 
 
 def verify(options: VerifyOptions) -> int:
@@ -57,8 +52,8 @@ def _replay(package: str) -> dict[str, Any]:
     """Run the replay program in its own process: it needs the runtime, the command line must not."""
     with tempfile.TemporaryDirectory() as folder:
         output = Path(folder) / "replay.json"
-        argv = [sys.executable, "-m", "edgebuild.steps.replay", "--package", os.path.abspath(package)]  # noqa: PTH100
-        done = capture([*argv, "--output", str(output)], env=dict(os.environ), timeout=REPLAY_SECONDS)
+        arguments = ["--package", str(Path(package).absolute()), "--output", str(output)]
+        done = capture_step("replay", arguments, folder=Path(folder))
         if not output.exists():
             return {
                 "status": "not replayed",
