@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from edgebuild.amounts import counted
 from edgebuild.report.markup import Markup, el, fixed
 from edgebuild.report.plots import COLOURS, colour
-from edgebuild.report.words import delta, float_of, metric_title, plural
+from edgebuild.report.words import delta, float_of, metric_title
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -155,7 +156,7 @@ def _caption(drawn: int, classes: int, series: int) -> str:
     if drawn < classes:
         said.append(f"the {drawn} of {classes} classes that lost most; the table has all")
     if series > MAX_SERIES + 1:
-        said.append(f"{plural(series - MAX_SERIES - 1, 'more distinct result')} in the table")
+        said.append(f"{counted(series - MAX_SERIES - 1, 'more distinct result')} in the table")
     return "; ".join(said) + "."
 
 

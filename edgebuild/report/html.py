@@ -8,6 +8,7 @@ from importlib.resources import files
 from typing import TYPE_CHECKING
 
 from edgebuild.action import Outcome
+from edgebuild.amounts import counted
 from edgebuild.report.classes import per_class
 from edgebuild.report.compare import compared
 from edgebuild.report.dag import dag
@@ -17,7 +18,7 @@ from edgebuild.report.pictures import pictures
 from edgebuild.report.plots import tradeoff
 from edgebuild.report.search import front
 from edgebuild.report.tables import action_table, badge, facts, finding_list, metric_table, verdict_table
-from edgebuild.report.words import OUTCOMES, SYMBOLS, overall, plural, seconds, summary
+from edgebuild.report.words import OUTCOMES, SYMBOLS, overall, seconds, summary
 from edgebuild.results import count
 
 if TYPE_CHECKING:
@@ -99,7 +100,7 @@ def _packages(run: RunResult) -> Markup | None:
         el("li", el("code", one.package), f" ({one.status})" if one.status != "passed" else None)
         for one in made
     ]
-    return el("details", el("summary", plural(len(made), "package")), el("ul", names), class_="packages")
+    return el("details", el("summary", counted(len(made), "package")), el("ul", names), class_="packages")
 
 
 def _counts(run: RunResult) -> Iterator[Markup]:
@@ -109,7 +110,7 @@ def _counts(run: RunResult) -> Iterator[Markup]:
             "li",
             el("b", str(number)),
             el("span", SYMBOLS[outcome], f" {outcome}"),
-            title=f"{plural(number, 'action')}: {OUTCOMES[outcome]}",
+            title=f"{counted(number, 'action')}: {OUTCOMES[outcome]}",
             class_=str(outcome) if number else "none",
         )
 

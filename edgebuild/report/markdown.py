@@ -6,6 +6,7 @@ import re
 from typing import TYPE_CHECKING
 
 from edgebuild.action import Outcome
+from edgebuild.amounts import counted
 from edgebuild.report.compare import comparisons, verdict_line
 from edgebuild.report.dag import why
 from edgebuild.report.findings import findings
@@ -21,7 +22,6 @@ from edgebuild.report.words import (
     named,
     observed,
     overall,
-    plural,
     reason,
     seconds,
     summary,
@@ -167,4 +167,4 @@ def _actions(run: RunResult) -> Iterator[str]:
             yield _row((plain(view.id), f"{SYMBOLS[result.outcome]} {result.outcome}", spent, reasons))
     if len(views) > MAX_ACTIONS:
         yield ""
-        yield f"{plural(len(views) - MAX_ACTIONS, 'more action')} in report.html."
+        yield f"{counted(len(views) - MAX_ACTIONS, 'more action')} in report.html."

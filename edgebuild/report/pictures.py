@@ -7,10 +7,11 @@ import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from edgebuild.amounts import counted
 from edgebuild.report.markup import Markup, el, fixed
 from edgebuild.report.shapes import draw_objects, is_object
 from edgebuild.report.stored import read_document
-from edgebuild.report.words import plural, shortened
+from edgebuild.report.words import shortened
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -255,7 +256,7 @@ def _words(found: int, new: int = 0, lost: int = 0) -> str:
 
 
 def _caption(shown: int, images: int, drawn: int, columns: int, *, classified: bool) -> str:
-    said = [f"{plural(shown, 'validation image')}"]
+    said = [f"{counted(shown, 'validation image')}"]
     if shown < images:
         said[0] = f"{shown} of {images} validation images"
     if classified:

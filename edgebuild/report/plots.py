@@ -6,9 +6,10 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from edgebuild.amounts import counted
 from edgebuild.report.axis import LINE, Rect, linear, place_labels, positive
 from edgebuild.report.markup import Markup, el, fixed
-from edgebuild.report.words import SYMBOLS, accuracy_name, metric_title, named, plural, with_unit
+from edgebuild.report.words import SYMBOLS, accuracy_name, metric_title, named, with_unit
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -239,5 +240,5 @@ def _legend(entries: Sequence[Entry], hidden: int) -> str:
     if any(entry.status not in {"passed", "float"} for entry in entries):
         parts.append("hollow: not passed")
     if hidden:
-        parts.append(f"{plural(hidden, 'name')} found no room: point at the marks to read them")
+        parts.append(f"{counted(hidden, 'name')} found no room: point at the marks to read them")
     return "; ".join(parts) + "."

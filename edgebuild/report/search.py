@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from edgebuild.amounts import counted
 from edgebuild.report.axis import LINE, Rect, linear, place_labels
 from edgebuild.report.markup import Markup, el, fixed, join
 from edgebuild.report.stored import read_document
-from edgebuild.report.words import metric_title, plural, seconds
+from edgebuild.report.words import metric_title, seconds
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -55,11 +56,11 @@ def front_lines(document: Mapping[str, Any]) -> Iterator[tuple[str, str, str, st
 def probes_line(document: Mapping[str, Any]) -> str:
     """Return in words what the search cost."""
     probes = document["probes"]
-    said = f"{plural(probes['scored'], 'variant')} scored in {seconds(probes['seconds'])}; "
+    said = f"{counted(probes['scored'], 'variant')} scored in {seconds(probes['seconds'])}; "
     said += f"{probes['run']} actions ran, {probes['found']} were found"
     if probes["warm"]:
         said += (
-            f"; started from the last search: {plural(len(probes['carried']), 'block')} had not moved, "
+            f"; started from the last search: {counted(len(probes['carried']), 'block')} had not moved, "
             f"{probes['saved']} questions were saved"
         )
     return said
@@ -85,7 +86,7 @@ def _one(names: Sequence[str], document: Mapping[str, Any]) -> Markup:
         [el("p", sentence) for sentence in document["said"]],
         _chart(document),
         _table(heads, rows, numeric=(1, 2, 3)),
-        el("details", el("summary", f"{plural(len(skipped), 'variant')} not scored"),
+        el("details", el("summary", f"{counted(len(skipped), 'variant')} not scored"),
            el("ul", [el("li", f"{row['name']}: {row['why']}") for row in skipped])) if skipped else None,
         _blocks(document),
         el("p", probes_line(document), ".", class_="muted"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from edgebuild.amounts import counted
 from edgebuild.gates import METRICS, main_metric
 
 if TYPE_CHECKING:
@@ -91,12 +92,7 @@ def summary(run: RunResult) -> str:
     compared = sum(target.status == "rejected" and not target.ship for target in run.targets)
     notes = {"rejected": f" ({compared} only compared with)" if compared else ""}
     said = ", ".join(f"{count} {status}{notes.get(status, '')}" for status, count in counts.items() if count)
-    return f"{plural(len(run.targets), 'target')}: {said}" if said else "no targets"
-
-
-def plural(count: int, word: str) -> str:
-    """Return ``1 target`` or ``2 targets``."""
-    return f"{count} {word}" if count == 1 else f"{count} {word}s"
+    return f"{counted(len(run.targets), 'target')}: {said}" if said else "no targets"
 
 
 def metric_title(name: str) -> str:
