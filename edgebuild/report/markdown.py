@@ -14,7 +14,7 @@ from edgebuild.report.search import front_lines, probes_line, searches
 from edgebuild.report.tables import COLUMNS
 from edgebuild.report.words import (
     SYMBOLS,
-    delta,
+    change,
     float_models,
     float_of,
     limit,
@@ -121,10 +121,8 @@ def _metrics(run: RunResult) -> Iterator[str]:
 def _cell(metric: Metric | None, base: Metric | None) -> str:
     if metric is None:
         return ""
-    comparable = base is not None and base.evidence == metric.evidence
-    accuracy = not metric.unit
-    change, _ = delta(metric.name, metric.value, base.value if base and (comparable or accuracy) else None)
-    marks = [part for part in (change, metric.evidence if metric.evidence != "host" else "") if part]
+    text, _ = change(metric, base)
+    marks = [part for part in (text, metric.evidence if metric.evidence != "host" else "") if part]
     return with_unit(metric.name, metric.value) + (f" ({', '.join(marks)})" if marks else "")
 
 

@@ -12,7 +12,7 @@ from edgebuild.report.words import (
     EVIDENCE,
     OUTCOMES,
     SYMBOLS,
-    delta,
+    change,
     float_models,
     float_of,
     limit,
@@ -135,10 +135,7 @@ def _metric_row(
 def _metric_cell(metric: Metric | None, base: Metric | None) -> Markup:
     if metric is None:
         return el("td", "·", class_="num muted")
-    comparable = base if base and base.evidence == metric.evidence else None
-    if METRICS[metric.name].source != "benchmark":
-        comparable = base
-    text, verdict = delta(metric.name, metric.value, comparable.value if comparable else None)
+    text, verdict = change(metric, base)
     return el(
         "td",
         el("span", number(metric.name, metric.value), title=f"{metric.value!r} {metric.unit}".rstrip()),

@@ -167,6 +167,17 @@ def delta(name: str, value: float, base: float | None) -> tuple[str, str]:
     return text.replace("-", "\N{MINUS SIGN}"), "better" if good else "worse"
 
 
+def change(metric: Metric, base: Metric | None) -> tuple[str, str]:
+    """Return :func:`delta` from the float model's metric, where the two can be compared.
+
+    What a benchmark measures says something only beside what was measured in the same way; accuracy and size
+    are the same wherever they come from.
+    """
+    if base is None or (METRICS[metric.name].source == "benchmark" and base.evidence != metric.evidence):
+        return "", ""
+    return delta(metric.name, metric.value, base.value)
+
+
 def seconds(value: float) -> str:
     """Return a duration for people: ``0.42 s``, ``12 s``, ``3 min 05 s``, ``2 h 10 min``."""
     if value < 10:

@@ -8,6 +8,7 @@ import pytest
 from edgebuild.gates import Gate, Metric, judge
 from edgebuild.report.words import (
     SYMBOLS,
+    change,
     delta,
     limit,
     metric_title,
@@ -107,6 +108,17 @@ def test_differences_say_which_way_is_better(
     name: str, value: float, base: float | None, expected: tuple[str, str]
 ) -> None:
     assert delta(name, value, base) == expected
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [("map50_95", "+0.5000"), ("size_mb", "+100%"), ("latency_ms_p50", ""), ("peak_memory_mb", "")],
+)
+def test_only_what_a_benchmark_measures_needs_the_same_evidence(name: str, expected: str) -> None:
+    here = Metric(name=name, value=1.0, evidence="device")
+    assert change(here, Metric(name=name, value=0.5, evidence="host"))[0] == expected
+    assert change(here, Metric(name=name, value=0.5, evidence="device"))[0] != ""
+    assert change(here, None) == ("", "")
 
 
 @pytest.mark.parametrize(
