@@ -72,11 +72,21 @@ def installed_distributions() -> Mapping[str, str]:
     """Return normalised name -> version of everything importable, first on the path wins."""
     found: dict[str, str] = {}
     for folder in sys.path:
-        for name in _names(folder):
-            if name.endswith(".dist-info"):
-                distribution, _, version = name.removesuffix(".dist-info").partition("-")
-                found.setdefault(normalised(distribution), version)
+        for name, version, _ in distributions_in(folder):
+            found.setdefault(name, version)
     return found
+
+
+def distributions_in(folder: str | Path) -> Iterator[tuple[str, str, str]]:
+    """Yield normalised name, version and metadata folder of every distribution in a folder, sorted."""
+    try:
+        entries = sorted(os.listdir(folder or "."))  # noqa: PTH208 - thousands of names, no Path each
+    except OSError:
+        return
+    for entry in entries:
+        name, dash, version = entry.removesuffix(".dist-info").rpartition("-")
+        if dash and entry.endswith(".dist-info"):
+            yield normalised(name), version, entry
 
 
 @lru_cache(maxsize=64)
@@ -129,10 +139,3 @@ def _imported(tree: ast.AST) -> Iterator[str]:
         # An import is a statement: only what holds statements is looked into, a tenth of the tree.
         for block in _BLOCKS:
             todo += getattr(node, block, ())
-
-
-def _names(folder: str) -> list[str]:
-    try:
-        return sorted(os.listdir(folder or "."))  # noqa: PTH208 - thousands of names, no Path each
-    except OSError:
-        return []

@@ -6,7 +6,6 @@ depends on a few files (executable, version file, metadata), which are named so 
 
 from __future__ import annotations
 
-import os
 import re
 import sys
 from dataclasses import dataclass, replace
@@ -16,6 +15,7 @@ from typing import TYPE_CHECKING
 from edgebuild.action import Finding
 from edgebuild.digest import digest_file, digest_text, short
 from edgebuild.environment.patterns import expand_pattern
+from edgebuild.identity import distributions_in, normalised
 from edgebuild.process.execute import capture, find_executable
 from edgebuild.versions import in_range, match_version
 
@@ -151,17 +151,11 @@ def _with_distribution(probed: Probed, name: str, executable: str, paths: Sequen
 
 
 def _distributions(name: str, folders: Sequence[str]) -> Iterator[tuple[str, str]]:
-    """Yield METADATA path and version of each installed copy; names compare as packaging normalises them."""
-    wanted = re.sub(r"[-_.]+", "_", name).lower()
+    """Yield METADATA path and version of each installed copy."""
+    wanted = normalised(name)
     for folder in folders:
-        try:
-            entries = sorted(os.listdir(folder or "."))  # noqa: PTH208 - thousands of names, no Path each
-        except OSError:
-            continue
-        for entry in entries:
-            stem, dot, _ = entry.partition(".dist-info")
-            project, dash, version = stem.rpartition("-")
-            if dot and dash and re.sub(r"[-_.]+", "_", project).lower() == wanted:
+        for project, version, entry in distributions_in(folder):
+            if project == wanted:
                 yield str(Path(folder).absolute() / entry / "METADATA"), version
 
 

@@ -16,11 +16,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from edgebuild.digest import digest_text
-from edgebuild.identity import normalised
+from edgebuild.identity import distributions_in
 from edgebuild.versions import in_range
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
     from pathlib import Path
 
     from edgebuild.toolchain.environment import Environment
@@ -131,21 +131,11 @@ def installed(root: Path) -> tuple[Installed, ...]:
 
 def distributions(environment: Installed) -> tuple[str, ...]:
     """Return ``name==version`` of everything in an environment, sorted, as it is there now."""
-    return tuple(sorted(f"{name}=={version}" for name, version in _distributions(environment.packages)))
+    found = distributions_in(environment.packages)
+    return tuple(sorted(f"{name}=={version}" for name, version, _ in found if name not in NOT_COUNTED))
 
 
 def identity(environment: Installed) -> str:
     """Return what identifies an environment in a key: its Python and everything that is in it."""
     frozen = distributions(environment)
     return f"python {environment.python}, {len(frozen)} distributions {digest_text(chr(10).join(frozen))}"
-
-
-def _distributions(folder: Path) -> Iterator[tuple[str, str]]:
-    try:
-        names = os.listdir(folder)  # noqa: PTH208 - likewise
-    except OSError:
-        return
-    for name in names:
-        distribution, dash, version = name.removesuffix(".dist-info").partition("-")
-        if dash and name.endswith(".dist-info") and normalised(distribution) not in NOT_COUNTED:
-            yield normalised(distribution), version
