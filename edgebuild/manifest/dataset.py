@@ -110,7 +110,9 @@ def _dataset(section: Node, source: DatasetFile, splits: Splits, calibration: Ca
             iou=float(validation["iou"]),
             max_detections=validation["max_detections"],
         ),
-        listed=tuple(item.path for items in source.splits.values() for item in items),
+        listed=tuple(
+            path for items in source.splits.values() for item in items for path in (item.path, *item.tried)
+        ),
     )
 
 

@@ -31,11 +31,13 @@ class Source:
         text: As written.
         path: Absolute.
         place: Where it is written.
+        tried: Where else it was looked for; what comes to be there may change what is meant.
     """
 
     text: str
     path: Path
     place: Place
+    tried: tuple[Path, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -212,6 +214,19 @@ def _sources(node: Node, split: str, root: Path) -> tuple[tuple[Source, ...], li
             hint = "nothing is downloaded: name a folder or a .txt listing"
             problems.append(item.problem(key, f"{item.value} is an address", hint=hint))
         else:
-            path = Path(os.path.normpath(root / item.value))
-            sources.append(Source(text=item.value, path=path, place=item.place))
+            path, tried = _found(root, item.value, alone=item is written)
+            sources.append(Source(text=item.value, path=path, place=item.place, tried=tried))
     return tuple(sources), problems
+
+
+def _found(root: Path, text: str, *, alone: bool) -> tuple[Path, tuple[Path, ...]]:
+    """Return where a written path is, and where else it was looked for.
+
+    Roboflow writes ``../train/images`` in a YAML that lies beside ``train``. Ultralytics tries a lone path
+    without its first ``../`` where it leads nowhere (``ultralytics/data/utils.py: check_det_dataset``).
+    """
+    path = Path(os.path.normpath(root / text))
+    if path.exists() or not alone or not text.startswith("../"):
+        return path, ()
+    below = Path(os.path.normpath(root / text.removeprefix("../")))
+    return (below, (path,)) if below.exists() else (path, (below,))

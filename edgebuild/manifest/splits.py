@@ -116,7 +116,8 @@ class Splits:
             self.problems += wrong
             return images
         hint = "nothing is downloaded: fetch the dataset first" if self._source.remote else ""
-        message = f"no such folder: {source.text} (looked in {self._shown(self._source.root)})"
+        or_below = f", nor {source.text.removeprefix('../')}" if source.tried else ""
+        message = f"no such folder: {source.text}{or_below} (looked in {self._shown(self._source.root)})"
         self.problems.append(_problem(source, name, message, hint))
         return []
 

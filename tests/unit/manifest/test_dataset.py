@@ -114,6 +114,46 @@ def test_the_root_is_relative_to_the_yaml_and_by_default_its_folder(folder: Path
     assert dataset.splits["val"].root == folder / "data"
 
 
+ROBOFLOW = "train: ../train/images\nval: ../valid/images\nnc: 2\nnames: ['bolt', 'nut']\n"
+
+
+def test_a_lone_path_that_leads_nowhere_is_tried_without_its_first_step_up(tmp_path: Path) -> None:
+    for split in ("train", "valid"):
+        for kind, name in (("images", "a.jpg"), ("labels", "a.txt")):
+            (tmp_path / "set" / split / kind).mkdir(parents=True)
+            (tmp_path / "set" / split / kind / name).write_text("0 0.5 0.5 0.1 0.1\n")
+    (tmp_path / "set/data.yaml").write_text(ROBOFLOW)
+    node, _ = parse("{data: set/data.yaml}", file="m.yaml")
+
+    dataset, _, problems = read_dataset(node, Base(folder=tmp_path, shown=""), task="detect", trains=True)
+
+    assert problems == []
+    assert dataset is not None
+    assert dataset.splits["train"].root == tmp_path / "set"
+    assert dataset.splits["val"].images == ("valid/images/a.jpg",)
+    assert dataset.splits["val"].labels == ("valid/labels/a.txt",)
+    # Images that come to be where it was looked for first would be meant from then on.
+    assert {tmp_path / "train/images", tmp_path / "set/train/images"} <= set(dataset.listed)
+
+
+def test_a_path_that_leads_up_is_taken_as_it_is_where_it_leads_somewhere(folder: Path) -> None:
+    image(folder / "data/deep", "val/other")
+
+    dataset = fine(folder, YAML.replace("path: data", "path: data/deep").replace(" images/", " ../images/"))
+
+    assert dataset.splits["val"].images == ("images/val/val-0.png", "images/val/val-1.png")
+
+
+def test_a_path_that_leads_nowhere_either_way_is_refused_with_both(folder: Path) -> None:
+    text = YAML.replace("val: images/val", "val: ../valid/images")
+
+    assert read(folder, text)[1] == [
+        "data.yaml:3:6: val: no such folder: ../valid/images, nor valid/images (looked in data)"
+    ]
+    listed = YAML.replace("val: images/val", "val: [../images/val]")
+    assert read(folder, listed)[1] == ["data.yaml:3:7: val: no such folder: ../images/val (looked in data)"]
+
+
 def test_an_absolute_root_is_taken(folder: Path) -> None:
     dataset = fine(folder, YAML.replace("path: data", f"path: {folder}/data"))
 
