@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from edgebuild.action import Action, Output
 from edgebuild.digest import canonical_json
 from edgebuild.gates import MAIN_METRICS
-from edgebuild.manifest.values import MixedPrecision
+from edgebuild.manifest.schema import with_defaults
 from edgebuild.plan.measure import EVALUATION_THREADS
 from edgebuild.plan.own_step import Ref, dataset_file, own_step, validation_input
 from edgebuild.plan.probes import PROBES_FILE, SETTINGS_FILE, tools
@@ -18,9 +18,6 @@ if TYPE_CHECKING:
     from edgebuild.manifest.values import Manifest, Quantize, Target
 
 SCHEMA = 1
-
-_DEFAULTS = MixedPrecision(max_drop=0.005, metric="", max_slowdown=0.1, budget=24)
-"""What a search's id does not tell; the manifest's schema has the same."""
 
 
 def search(
@@ -138,16 +135,14 @@ def search_label(target: Target, settings: Quantize, *, pairs: bool, head: str) 
     assert asked is not None  # noqa: S101 - the caller asked because it is set
     label = variant_label(settings, batch=target.batch, pairs=pairs, head=head).removeprefix("@")
     parts = [label] if label else []
+    usual = with_defaults("mixed_precision", None)
     for letters, name in (("drop", "max_drop"), ("slow", "max_slowdown"), ("n", "budget"), ("", "metric")):
         value = getattr(asked, name)
-        if value != getattr(_DEFAULTS, name):
+        if value != usual.get(name, ""):
             parts.append(f"{letters}{value if isinstance(value, str) else format(value, 'g')}")
-    parts += [f"t{target.benchmark.threads}"] if target.benchmark.threads != THREADS else []
+    threads = target.benchmark.threads
+    parts += [f"t{threads}"] if threads != with_defaults("benchmark", None)["threads"] else []
     return f"@{'-'.join(parts)}" if parts else ""
-
-
-THREADS = 2
-"""Threads of a benchmark unless the manifest says otherwise."""
 
 
 def _origin(target: Target) -> tuple[tuple[str, str], ...]:
