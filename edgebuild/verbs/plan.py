@@ -13,6 +13,7 @@ from edgebuild.plan.commands import pasted
 from edgebuild.plan.selection import select
 from edgebuild.run.forecast import Forecast, forecast
 from edgebuild.run.session import Session, Silence, open_session
+from edgebuild.verbs.explain import reason_text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -100,8 +101,9 @@ def _states(
     session: Session, chosen: Selection, left_out: Mapping[str, str], force: frozenset[str]
 ) -> dict[str, Forecast]:
     """Return the state of every action of the plan, in plan order."""
-    blocked = {a.id for a in session.plan.actions if a.targets and not set(a.targets) - set(left_out)}
-    wanted = [a for a in session.plan.actions if a.id in set(chosen.actions) and a.id not in blocked]
+    blocked = {a.id for a in session.plan.actions if a.targets and left_out.keys() >= set(a.targets)}
+    selected = set(chosen.actions)
+    wanted = [a for a in session.plan.actions if a.id in selected and a.id not in blocked]
     found = forecast(wanted, session.context(Silence(), force=force))
     for action in session.plan.actions:
         if action.id not in found:
@@ -132,8 +134,6 @@ def _row(session: Session, action: Action, state: Forecast) -> dict[str, Any]:
 
 
 def _table(states: Mapping[str, Forecast], *, explain: bool) -> str:
-    from edgebuild.verbs.explain import reason_text  # noqa: PLC0415 - explain imports this module's friends
-
     width = max(len(name) for name in states) if states else 0
     lines = []
     for name, state in states.items():
