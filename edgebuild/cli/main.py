@@ -273,7 +273,8 @@ def _init(verbs: Verbs[argparse.ArgumentParser]) -> None:
     parser = add_verb(verbs, "init", "write a first manifest to edit", example)
     parser.add_argument("path", metavar="MANIFEST", nargs="?", default="manifest.yaml")
     parser.add_argument("--name", default="my-model", help="what it is called")
-    parser.add_argument("--task", choices=TASKS, default="detect", help="what the model does")
+    task = "what the model does (default: by the weights' name, such as -seg; else detect)"
+    parser.add_argument("--task", choices=TASKS, default="", help=task)
     parser.add_argument("--weights", default="weights/best.pt", help="trained weights, .pt or .onnx")
     parser.add_argument("--data", default="data/data.yaml", help="Ultralytics dataset YAML")
     parser.add_argument("--imgsz", type=int, default=640, help="input size in pixels")

@@ -6,13 +6,19 @@ import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import yaml
 
 from edgebuild.document.parse import parse
-from edgebuild.errors import UsageError
+from edgebuild.errors import ManifestError, UsageError
 from edgebuild.gates import MAIN_METRICS
 from edgebuild.manifest import schema
+from edgebuild.manifest.dataset_file import SPLITS, read_class_folders, read_dataset_file
+from edgebuild.manifest.load import load_manifest
+
+if TYPE_CHECKING:
+    from edgebuild.errors import Problem
 
 TEMPLATE = """\
 # edgebuild manifest. Reference of every field: docs/manifest.md; check it with `edgebuild check {file}`.
@@ -25,9 +31,10 @@ model:
   imgsz: {imgsz}
 
 dataset:
-  data: {data}              # Ultralytics dataset YAML
-  calibration: {{split: train, images: 200, sample: stratified, seed: 0}}
-  validation: {{split: val}}
+  data: {data}              # {kind}
+  # 200 images calibrate, or all where there are fewer; `images: 500` asks for another number
+  calibration: {{split: {calibration}, sample: stratified, seed: 0}}
+  validation: {{split: {validation}}}
 
 acceptance:                 # a missed limit exits 4 and marks the package rejected
   {metric}: {{max_drop: 0.01}}   # against the float model, same images, same protocol
@@ -41,9 +48,13 @@ package:
 """
 
 
+TASKS_OF_NAMES = {"-seg": "segment", "-pose": "pose", "-obb": "obb", "-cls": "classify"}
+"""What the ends of Ultralytics' names of models say about the task."""
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class InitOptions:
-    """What the user asked of ``init``."""
+    """What the user asked of ``init``; an empty task is that of the weights' name."""
 
     path: str
     name: str
@@ -66,15 +77,8 @@ def init(options: InitOptions) -> int:
     if not path.parent.is_dir():
         raise UsageError(f"{path.parent}: there is no such folder", hint="make it first")
     files = [_from(path.parent, name) for name in (options.weights, options.data)]
-    text = TEMPLATE.format(
-        file=path,
-        name=_scalar(options.name),
-        task=options.task,
-        metric=MAIN_METRICS[options.task],
-        weights=_scalar(files[0]),
-        data=_scalar(files[1]),
-        imgsz=options.imgsz,
-    )
+    task, why = _task(options, path.parent / files[1])
+    text = _text(options, task, *files)
     root, problems = parse(text, file=str(path))
     for problem in (*problems, *schema.check(root)):
         raise UsageError(f"{problem.path}: {problem.message}", hint=problem.hint)
@@ -84,8 +88,56 @@ def init(options: InitOptions) -> int:
         raise UsageError(f"{path}: cannot be written: {error.strerror}") from error
     missing = [name for name in files if not (path.parent / name).exists()]
     note = f"; put {' and '.join(missing)} in place" if missing else ""
-    print(f"wrote {path}{note}, then: edgebuild check {os.fspath(path)}")
+    print(f"wrote {path} (task {task}{why}){note}, then: edgebuild check {os.fspath(path)}")
+    for problem in _left(path):
+        print(f"  to mend: {problem}")
     return 0
+
+
+def _task(options: InitOptions, data: Path) -> tuple[str, str]:
+    """Return the task to write, and by what it was chosen where it was not asked for."""
+    if options.task:
+        return options.task, ""
+    if data.is_dir():
+        return "classify", ", for the dataset is a folder"
+    end = next((end for end in TASKS_OF_NAMES if Path(options.weights).stem.endswith(end)), "")
+    return (TASKS_OF_NAMES[end], f", by {end} in the weights' name") if end else ("detect", "")
+
+
+def _text(options: InitOptions, task: str, weights: str, data: str) -> str:
+    calibration, validation = _splits(Path(options.path).parent / data, task)
+    return TEMPLATE.format(
+        file=options.path,
+        name=_scalar(options.name),
+        task=task,
+        metric=MAIN_METRICS[task],
+        weights=_scalar(weights),
+        data=_scalar(data),
+        kind="folder of splits of classes" if task == "classify" else "Ultralytics dataset YAML",
+        imgsz=options.imgsz,
+        calibration=calibration,
+        validation=validation,
+    )
+
+
+def _splits(data: Path, task: str) -> tuple[str, str]:
+    """Return which splits of a dataset calibrate and validate: train and val, or what there is instead."""
+    try:
+        read = read_class_folders if task == "classify" and data.is_dir() else read_dataset_file
+        has = read(data, shown=str(data))[0].splits
+    except (ManifestError, OSError):
+        return "train", "val"  # it is not there yet, or what is wrong with it is said afterwards
+    validation = next((split for split in ("val", "test") if split in has), "val")
+    return next((split for split in SPLITS if split in has and split != validation), "train"), validation
+
+
+def _left(manifest: Path) -> list[Problem]:
+    """Return what is still wrong with a manifest, besides files that are not there yet."""
+    try:
+        load_manifest(manifest)
+    except ManifestError as error:
+        return [problem for problem in error.problems if not problem.message.startswith("no such file")]
+    return []
 
 
 def _from(folder: Path, name: str) -> str:
