@@ -24,11 +24,19 @@ if TYPE_CHECKING:
     from edgebuild.cache.store import Store
 
 
+_ESCAPES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[ -/][0-~]|[0-Z\\^-~])")
+"""ECMA-48: control sequences (colours), commands to the terminal (titles), character sets, short codes."""
+
+
 def read_log(log: Path, start: int = 0) -> str:
-    """Return what a process said, from a byte of its log on: earlier attempts and our own lines left out."""
+    """Return what a process said, from a byte of its log on: earlier attempts and our own lines left out.
+
+    Colours and other escape codes are left out too: a rule is about what a person reads.
+    """
     with log.open("rb") as stream:
         stream.seek(start)
-        return stream.read().decode("utf-8", "replace").replace("\r\n", "\n").replace("\r", "\n")
+        text = stream.read().decode("utf-8", "replace")
+    return _ESCAPES.sub("", text).replace("\r\n", "\n").replace("\r", "\n")
 
 
 def check_log(action: Action, text: str) -> None:

@@ -23,7 +23,7 @@ from edgebuild.steps import _foreign, _ort
 from edgebuild.steps._step import StepFailure, fail
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     import numpy as np
     import numpy.typing as npt
@@ -36,13 +36,14 @@ class Artifact:
     Attributes:
         infer: What the runtime file's ``load`` returned.
         batch: The batch size it was built for; None when any will do.
-        outputs: How many outputs the model's description promises; 0 when it does not say.
+        outputs: What the model's description promises of each output, ``name`` and ``shape``; empty when it
+            does not say.
         head: How the model's head ends, as its description says it; empty: whole.
     """
 
     infer: Callable[[npt.NDArray[np.float32]], list[npt.NDArray[Any]]]
     batch: int | None
-    outputs: int
+    outputs: Sequence[Mapping[str, Any]]
     head: Mapping[str, Any] = field(default_factory=dict)
 
     def __call__(self, images: npt.NDArray[np.float32]) -> list[npt.NDArray[Any]]:
@@ -79,15 +80,15 @@ class Artifact:
         """
         count = len(images)
         try:
-            outputs = list(self.infer(_fill(images, self.batch or count)))
+            outputs = self.infer(_fill(images, self.batch or count))
         except StepFailure:
             raise
         except Exception as error:  # noqa: BLE001 - a vendor's runtime raises what it likes
             fail(f"the artifact cannot run an input of shape {images.shape}: {_ort.first_line(error)}",
                  hint="check that it was built for this image size and batch")  # fmt: skip
-        if self.outputs and len(outputs) != self.outputs:
-            fail(f"the artifact gave {len(outputs)} outputs, the float model has {self.outputs}",
-                 hint="its runtime.py has to return them as the float ONNX does")  # fmt: skip
+        problem = _outputs_problem(outputs, self.outputs, self.batch or count)
+        if problem:
+            fail(problem, hint="its runtime.py has to return what the float ONNX does: arrays in a list")
         return [output[:count] for output in outputs]
 
     def bind(self, images: npt.NDArray[np.float32]) -> Callable[[], object]:
@@ -133,8 +134,8 @@ def open_artifact(artifact: str, info: Mapping[str, Any], *, threads: int, runti
 
 
 def _artifact(infer: Callable[..., Any], info: Mapping[str, Any]) -> Artifact:
-    outputs = len(info.get("outputs", ()))
-    return Artifact(infer=infer, batch=fixed_batch(info), outputs=outputs, head=info.get("head", {}))
+    outputs, head = info.get("outputs", ()), info.get("head", {})
+    return Artifact(infer=infer, batch=fixed_batch(info), outputs=outputs, head=head)
 
 
 def fixed_batch(info: Mapping[str, Any]) -> int | None:
@@ -143,6 +144,32 @@ def fixed_batch(info: Mapping[str, Any]) -> int | None:
         return None
     shape = info.get("input", {}).get("shape") or [info.get("batch", 1)]
     return int(shape[0]) if isinstance(shape[0], int) and shape[0] > 0 else None
+
+
+def _outputs_problem(outputs: Any, promised: Sequence[Mapping[str, Any]], batch: int) -> str:
+    """Return in what outputs are not as the model's description promises, or nothing.
+
+    A wrong layout would be decoded to something, and NaN to no detections: neither must look like a result.
+    """
+    import numpy as np
+
+    if not isinstance(outputs, list | tuple) or not all(isinstance(one, np.ndarray) for one in outputs):
+        return f"the artifact gave {type(outputs).__name__}, not a list of arrays"
+    if promised and len(outputs) != len(promised):
+        return f"the artifact gave {len(outputs)} outputs, the float model has {len(promised)}"
+    for index, (output, row) in enumerate(zip(outputs, promised, strict=False)):
+        shape = tuple(batch if axis == 0 else size for axis, size in enumerate(row.get("shape", ())))
+        fixed = [size if isinstance(size, int) and size > 0 else None for size in shape]
+        if fixed and not _fits(output.shape, fixed):
+            return f"output {index} ({row.get('name', '?')}) has the shape {output.shape}, not {shape}"
+    bad = next((index for index, output in enumerate(outputs) if np.isnan(output).any()), None)
+    return "" if bad is None else f"output {bad} of the artifact holds values that are no numbers (NaN)"
+
+
+def _fits(shape: Sequence[int], wanted: Sequence[int | None]) -> bool:
+    return len(shape) == len(wanted) and all(
+        want in {None, size} for size, want in zip(shape, wanted, strict=True)
+    )
 
 
 def _load_function(path: str) -> Callable[[str, dict[str, Any], int], Any]:

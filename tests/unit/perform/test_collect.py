@@ -164,6 +164,11 @@ class TestLog:
         assert read_log(tmp_path / "log", 10) == "\ufffd\ufffd\nnow\n"
         assert read_log(tmp_path / "log").startswith("# success\n")
 
+    def test_colours_and_titles_are_no_words(self, tmp_path: Path) -> None:
+        said = b"\x1b]0;acme\x07\x1b[1;31m[acme] E:\x1b[0m no\x1b[K such layer\x1b(B \x1b[?25l[1] 7\n"
+        (tmp_path / "log").write_bytes(said)
+        assert read_log(tmp_path / "log") == "[acme] E: no such layer [1] 7\n"
+
     def test_each_rule_is_found_once_with_its_first_line(self) -> None:
         rules = (
             LogRule(pattern=r"fall.*CPU", id="cpu", hint="change it"),

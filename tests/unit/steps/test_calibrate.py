@@ -255,7 +255,7 @@ def test_calibration_sees_what_validation_feeds(
             return [np.full((len(images), 3), 1 / 3, np.float32)]
         return [np.zeros((len(images), 7, 21), np.float32)]
 
-    artifact = Artifact(infer=infer, batch=None, outputs=0)
+    artifact = Artifact(infer=infer, batch=None, outputs=())
     protocol = Protocol(task=task, imgsz=imgsz, confidence=0.5, iou=0.7, max_detections=9, batch=2)
     if task == "classify":
         shutil.rmtree(tmp_path / "same/labels")

@@ -36,7 +36,8 @@ def test_a_short_batch_is_filled_and_cut_back() -> None:
         return [images.sum((1, 2, 3)), images[:, :1]]
 
     images = np.ones((2, 3, 4, 4), np.float32)
-    outputs = Artifact(infer=infer, batch=4, outputs=2)(images)
+    promised: list[dict[str, Any]] = [{"shape": [4]}, {"shape": [4, 1, 4, "width"]}]
+    outputs = Artifact(infer=infer, batch=4, outputs=promised)(images)
     assert seen[0].shape == (4, 3, 4, 4)
     assert not seen[0][2:].any()
     assert outputs[0].tolist() == [48, 48]
@@ -49,7 +50,7 @@ def test_what_the_head_leaves_to_do_is_done_behind_any_runtime() -> None:
 
     logits = np.log(np.array([[1.0, 3.0]], np.float32))
     head = {"kind": "cut", "task": "classify"}
-    artifact = Artifact(infer=lambda _: [logits], batch=1, outputs=1, head=head)
+    artifact = Artifact(infer=lambda _: [logits], batch=1, outputs=[{"shape": [1, 2]}], head=head)
     image = np.zeros((1, 3, 4, 4), np.float32)
     assert artifact(image)[0][0] == pytest.approx([0.25, 0.75])
     assert np.array_equal(artifact.raw(image)[0], logits)
@@ -143,6 +144,30 @@ def test_a_runtime_that_lacks_its_package_says_which(tmp_path: Path) -> None:
 def test_a_runtime_with_too_few_outputs_is_refused() -> None:
     import numpy as np
 
-    artifact = Artifact(infer=lambda images: [images], batch=1, outputs=2)
+    artifact = Artifact(infer=lambda images: [images], batch=1, outputs=[{}, {}])
     with pytest.raises(StepFailure, match="gave 1 outputs, the float model has 2"):
         artifact(np.zeros((1, 3, 4, 4), np.float32))
+
+
+@pytest.mark.yolo
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (
+            lambda images: [images.transpose(0, 1, 3, 2)],
+            r"output 0 \(maps\) has the shape \(2, 3, 8, 4\), not \(2, 3, 4, 8\)",
+        ),
+        (lambda images: [images[0]], r"has the shape \(3, 4, 8\)"),
+        (lambda images: [images[:1]], r"has the shape \(1, 3, 4, 8\), not \(2, 3, 4, 8\)"),
+        (lambda images: images, "gave ndarray, not a list of arrays"),
+        (lambda images: [images.tolist()], "gave list, not a list of arrays"),
+        (lambda _: None, "gave NoneType"),
+        (lambda images: [images * float("nan")], r"holds values that are no numbers \(NaN\)"),
+    ],
+)
+def test_outputs_that_are_not_the_model_s_are_refused(change: Any, message: str) -> None:
+    import numpy as np
+
+    artifact = Artifact(infer=change, batch=None, outputs=[{"name": "maps", "shape": ["batch", 3, 4, 8]}])
+    with pytest.raises(StepFailure, match=message):
+        artifact.raw(np.ones((2, 3, 4, 8), np.float32))
