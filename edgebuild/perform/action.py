@@ -12,7 +12,7 @@ from edgebuild.cache.store import remove_tree, store_error
 from edgebuild.digest import PREFIX, canonical_json, digest_text
 from edgebuild.errors import EdgebuildError, StepError
 from edgebuild.lock import GaveUpError
-from edgebuild.perform.attempt import Attempted, attempt, crashed, failed
+from edgebuild.perform.attempt import TEMPORARY, Attempted, attempt, crashed, failed
 from edgebuild.perform.collect import check_log, collect_outputs, find, read_log, said_findings
 from edgebuild.perform.place import Inputs, changed_input, place_inputs, read_inputs
 from edgebuild.perform.why import reasons
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from edgebuild.action import Action, Artifact
     from edgebuild.perform.context import Context
 
-LAID_OUT = frozenset({"in", "aux", "out", "tmp"})
+LAID_OUT = frozenset({"in", "aux", "out", TEMPORARY})
 """What of a resumable action's directory is made anew for every attempt."""
 
 SEEN_INSIDE = ("artifact", "runtime")
@@ -183,7 +183,10 @@ def _attempt(
     def lay_out() -> None:
         for child in scratch.iterdir():
             if child.name in LAID_OUT or not action.resumable:
-                remove_tree(child) if child.is_dir() and not child.is_symlink() else child.unlink()
+                if child.is_dir() and not child.is_symlink():
+                    remove_tree(child)
+                else:
+                    child.unlink()
         place_inputs(action, upstream, context.cache.store, scratch, link=bool(action.program), copied=copied)
         _write_tools(action, scratch, context)
 

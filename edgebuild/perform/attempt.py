@@ -40,6 +40,9 @@ if TYPE_CHECKING:
     from edgebuild.process.values import Execution, Start
     from edgebuild.process.worker import Workers
 
+TEMPORARY = "tmp"
+"""A process's home and temporary directory, in its scratch directory."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Attempted:
@@ -129,6 +132,7 @@ def _start(  # noqa: PLR0913 - likewise
 
     container = surroundings.container if surroundings is not None else None
     name = new_name() if container is not None else ""
+    (scratch / TEMPORARY).mkdir(exist_ok=True)
     argv, env = command(action, scratch, environ, surroundings, container=name)
     place = scratch
     if container is not None and not action.program:
@@ -183,12 +187,11 @@ def command(
 def environment(action: Action, scratch: Path, environ: Mapping[str, str]) -> dict[str, str]:
     """Return the whole environment of an action's process.
 
-    It starts from nothing: a home and a temporary directory inside the scratch directory, fixed locale,
-    time zone and hash seed; then what the action declares. ``PATH`` is the caller's, and not in the key:
-    which tool it finds is, through the tool's identity.
+    It starts from nothing: a home and a temporary directory inside the scratch directory (the caller makes
+    it), fixed locale, time zone and hash seed; then what the action declares. ``PATH`` is the caller's, and
+    not in the key: which tool it finds is, through the tool's identity.
     """
-    temporary = scratch / "tmp"
-    temporary.mkdir(exist_ok=True)
+    temporary = scratch / TEMPORARY
     env = {
         "PATH": environ.get("PATH", "/usr/local/bin:/usr/bin:/bin"),
         "HOME": str(temporary),

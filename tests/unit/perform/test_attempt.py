@@ -64,7 +64,6 @@ class TestEnvironment:
         env = environment(shell("step", ""), tmp_path, environ)
         assert "AWS_SECRET_ACCESS_KEY" not in env
         assert env["HOME"] == env["TMPDIR"] == str(tmp_path / "tmp")
-        assert (tmp_path / "tmp").is_dir()
         assert (env["PATH"], env["LANG"], env["TZ"], env["PYTHONHASHSEED"]) == ("/bin", "C.UTF-8", "UTC", "0")
 
     def test_what_is_declared_comes_through_when_it_is_set(self, tmp_path: Path) -> None:
@@ -80,7 +79,6 @@ class TestEnvironment:
 
     def test_our_own_steps_find_edgebuild_and_keep_quiet(self, tmp_path: Path) -> None:
         env = environment(own(), tmp_path, {})
-        assert (tmp_path / "tmp").is_dir()
         assert env["PYTHONSAFEPATH"] == "1"
         assert env["YOLO_OFFLINE"] == "true"
         assert "PYTHONPATH" not in environment(shell("step", ""), tmp_path, {"PYTHONPATH": "/mine"})
@@ -91,6 +89,10 @@ class TestAttempt:
         done = run(shell("step", "echo words"), tmp_path)
         assert log(tmp_path) == "# step\n# sh -c 'echo words'\nwords\n"
         assert log(tmp_path)[done.said :] == "words\n"
+
+    def test_its_home_and_temporary_directory_are_there(self, tmp_path: Path) -> None:
+        run(shell("step", 'cd "$HOME" && cd "$TMPDIR" && pwd'), tmp_path)
+        assert log(tmp_path).endswith("/tmp\n")
 
     def test_a_second_run_starts_its_log_anew(self, tmp_path: Path) -> None:
         run(shell("step", "echo one"), tmp_path)

@@ -228,6 +228,7 @@ def test_a_worker_changes_no_byte(
             for served in (False, True, True):
                 place = tmp_path / f"{step}{len(places)}"
                 shutil.copytree(source / "in", place / "in")
+                (place / "tmp").mkdir()
                 env = environment(action, place, os.environ)
                 env["PYTHONPATH"] += f"{os.pathsep}{source / 'code'}"
                 done = execute(
