@@ -100,7 +100,7 @@ def test_no_vendor_is_known_to_the_code() -> None:
     """A vendor is a folder under templates/: adding one changes nothing here."""
     found = [
         f"{name(path)}:{number}: {line.strip()}"
-        for path in modules()
+        for path in [*modules(), *sorted(PACKAGE.rglob("*.json"))]
         for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1)
         if VENDORS.search(line)
     ]
