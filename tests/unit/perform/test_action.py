@@ -137,7 +137,7 @@ class TestFresh:
             bench.machine = "another"
             assert go(bench, action).outcome is (Outcome.RAN if machine else Outcome.CURRENT)
 
-    def test_force(self, bench: Workbench, copy: Action) -> None:
+    def test_only_an_action_that_is_forced_runs_again(self, bench: Workbench, copy: Action) -> None:
         go(bench, copy)
         result = go(bench, copy, force=("copy",))
         assert result.outcome is Outcome.RAN

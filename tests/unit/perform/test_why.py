@@ -44,7 +44,7 @@ def test_the_first_time() -> None:
     assert found == (Reason(kind="new", what="no earlier result in this workspace"),)
 
 
-def test_nothing() -> None:
+def test_an_equal_action_is_unchanged() -> None:
     assert [kind for kind, *_ in why(document())] == ["unchanged"]
 
 

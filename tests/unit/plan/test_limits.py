@@ -39,7 +39,7 @@ class TestFitting:
     def test_the_nearest_opset_is_taken(self) -> None:
         assert plan(ascend(), model=exporting(opset=9)).action("export@op11").targets == ("ascend",)
 
-    def test_it_is_said(self) -> None:
+    def test_a_target_and_its_commands_say_that_the_opset_is_another(self) -> None:
         made = plan(ascend(), model=exporting(opset=19))
         (note,) = made.target("ascend").notes
         assert (note.id, note.level) == ("opset-fitted", "note")
@@ -93,7 +93,7 @@ class TestHeads:
         assert made.action("a/compile").needs == ("export@one-to-many",)
         assert made.action("pi/validate").needs == ("export",)
 
-    def test_it_is_said(self) -> None:
+    def test_a_target_and_its_commands_say_that_the_head_is_another(self) -> None:
         made = self.fleet()
         (note,) = made.target("a").notes
         assert (note.id, note.level) == ("head-fitted", "note")

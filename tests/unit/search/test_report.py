@@ -149,7 +149,7 @@ def test_other_limits_start_from_the_last_search_too() -> None:
     assert made["choice"]["keep_float"] == ["decode", "last", "/model.2/*"]
 
 
-def test_names() -> None:
+def test_a_candidate_is_named_by_what_sets_it_apart() -> None:
     where = space(SETTINGS, Model(document()), None)
     assert name(FLOAT, where) == "float"
     assert name(Candidate(keep=where.base, ranges=where.ranges), where) == "default"
