@@ -94,6 +94,7 @@ class RunResult:
         baseline: Metrics of the float model under the same protocol.
         baseline_detections: Detections document of the float model, or None.
         protocol: The validation protocol in words and numbers, for the report.
+        trained: Path of the trained weights relative to the workspace, or empty.
     """
 
     name: str
@@ -107,6 +108,7 @@ class RunResult:
     baseline: tuple[Metric, ...] = ()
     baseline_detections: Path | None = None
     protocol: Mapping[str, Any] = field(default_factory=dict)
+    trained: str = ""
 
 
 def run_document(run: RunResult) -> dict[str, Any]:
@@ -117,6 +119,7 @@ def run_document(run: RunResult) -> dict[str, Any]:
         "manifest": run.manifest,
         "exit_code": run.exit_code,
         "seconds": round(run.seconds, 3),
+        **({"trained": run.trained} if run.trained else {}),
         "actions": [_action(view) for view in run.actions if view.result],
         "targets": [_target(target) for target in run.targets],
     }

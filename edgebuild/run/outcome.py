@@ -25,6 +25,12 @@ if TYPE_CHECKING:
     from edgebuild.perform.context import Context
     from edgebuild.plan.plan import Plan, TargetPlan
 
+TRAINED = ""
+"""In place of a target's name: what a training left, which is no target's alone."""
+
+_TRAINING = {"weights": "best.pt", "summary": "training.json"}
+"""What of a training people get, by role, and what it is called beside the targets."""
+
 SEVERITY = (1, 8, 7, 3, 6, 5, 4)
 """Exit codes from the worst to the mildest: the worst one of all targets is the run's."""
 
@@ -35,7 +41,8 @@ def materialise(
     """Put artifacts and packages where users look for them; files that are right already are left alone.
 
     Returns:
-        Per target, the paths of its ``artifact``, ``package`` and ``measurements``, absolute.
+        Per target, the paths of its ``artifact``, ``package`` and ``measurements``, absolute; by
+        :data:`TRAINED`, those of the trained ``weights`` and of their ``summary``.
 
     Raises:
         LostError: Something that is needed is not to be had from the store.
@@ -43,7 +50,21 @@ def materialise(
     _require_documents(plan, results, context)
     chosen = [target for target in plan.targets if target.name in targets]
     with _alone(context):
-        return {target.name: _place_all(plan, target, results, context) for target in chosen}
+        placed = {target.name: _place_all(plan, target, results, context) for target in chosen}
+        return placed | _place_training(plan, results, context)
+
+
+def _place_training(
+    plan: Plan, results: Mapping[str, ActionResult], context: Context
+) -> dict[str, dict[str, Path]]:
+    result = results.get("train") if plan.manifest.model.train is not None else None
+    if result is None or not result.artifacts:
+        return {}
+    folder = plan.manifest.folder / "build" / plan.manifest.name / "train"
+    places = {role: folder / name for role, name in _TRAINING.items()}
+    for role, place in places.items():
+        _place(result.artifact(role), place, context)
+    return {TRAINED: places}
 
 
 def _place_all(
@@ -127,6 +148,7 @@ def run_result(  # noqa: PLR0913 - a run has this many sides
         baseline=_baseline(plan.baseline, results, context),
         baseline_detections=_blob(results, plan.baseline_detections, "detections", context),
         protocol=_protocol(plan),
+        trained=_relative(placed.get(TRAINED, {}).get("weights"), manifest.folder),
     )
 
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from edgebuild.action import Outcome
+from edgebuild.gates import METRICS
 from edgebuild.results import SCHEMA, RunResult, count, run_document
 from edgebuild.run.outcome import worst
 
@@ -123,6 +124,7 @@ def _closing_lines(one: Ended) -> list[str]:
     numbers = {name: count(result, outcome) for name, outcome in (always | rest).items()}
     text = ", ".join(f"{number} {name}" for name, number in numbers.items() if number or name in always)
     lines = [f"{manifest.name}: {text}; {result.seconds:.1f} s"]
+    lines += [f"trained: {os.path.relpath(manifest.folder / result.trained)}"] if result.trained else []
     lines += [f"report: {os.path.relpath(one.reports[0])}"] if one.reports else []
     lines += _where_lost(one)
     if any(target.package for target in result.targets):
@@ -135,7 +137,9 @@ def _where_lost(one: Ended) -> list[str]:
     """Return how to find out where accuracy is lost, when a quantized target lost too much of it."""
     quantized = any(action.step == "quantize" for action in one.session.plan.actions)
     lost = any(
-        verdict.gate.kind == "max_drop" and not verdict.passed
+        verdict.gate.kind == "max_drop"
+        and METRICS[verdict.gate.metric.partition("/")[0]].source == "validate"
+        and not verdict.passed
         for target in one.result.targets
         for verdict in target.verdicts
     )
