@@ -133,12 +133,27 @@ class Gate:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Metric:
-    """A measured value; it never loses where it was measured."""
+    """A measured value; it never loses where it was measured.
+
+    Attributes:
+        batch: Images per call, for what a benchmark measures; 0: the value is none of a call.
+    """
 
     name: str
     value: float
     unit: str = ""
     evidence: str = "host"
+    batch: int = 0
+
+    @property
+    def batch_text(self) -> str:
+        """Images per call in words, where that is not one; else empty."""
+        return f"batch {self.batch}" if self.batch > 1 else ""
+
+    @property
+    def circumstances(self) -> str:
+        """Where it was measured, and with how many images per call where that is not one."""
+        return ", ".join(filter(None, (self.evidence, self.batch_text)))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -184,6 +199,7 @@ def judge(gate: Gate, metrics: Mapping[str, Metric], baseline: Mapping[str, Metr
     if gate.relative and reference is None:
         return _unmeasured(gate, f"the float model's {gate.metric} was not measured")
     observed, text = _observed(gate, metric, reference)
+    text += f" with {metric.batch_text}" if metric.batch_text else ""
     holds = observed >= gate.limit if gate.kind == "min" else observed <= gate.limit
     return Verdict(
         gate=gate,

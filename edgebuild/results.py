@@ -132,7 +132,8 @@ def count(run: RunResult, outcome: Outcome) -> int:
 
 def metric_row(metric: Metric) -> dict[str, Any]:
     """Return a metric as it appears in every document."""
-    return {"name": metric.name, "value": metric.value, "unit": metric.unit, "evidence": metric.evidence}
+    row = {"name": metric.name, "value": metric.value, "unit": metric.unit, "evidence": metric.evidence}
+    return row | ({"batch": metric.batch} if metric.batch else {})
 
 
 def verdict_row(verdict: Verdict) -> dict[str, Any]:

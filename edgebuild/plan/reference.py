@@ -35,7 +35,8 @@ class Reference:
 def reference(add: Callable[[Action], str], manifest: Manifest, target: Target, source: Sources) -> Reference:
     """Write down the measurements of the float model that a target is compared with.
 
-    Targets with the same head share it: opset and shapes change nothing that is computed.
+    Targets with the same head share it: opset and shapes change nothing that is computed. Its benchmark they
+    share with the same batch and the same settings.
 
     Args:
         add: Takes an action into the plan and returns its id.
@@ -46,20 +47,23 @@ def reference(add: Callable[[Action], str], manifest: Manifest, target: Target, 
     relative = {METRICS[g.metric.partition("/")[0]].source for g in target.gates if g.relative}
     if manifest.dataset is None and not relative:
         return Reference()
-    model, info, label = source.reference()
-    subject = measure.Subject(artifact=model, info=info, evidence="host")
     validate = detections = ""
     gates: dict[str, Ref] = {}
     if manifest.dataset is not None:
+        model, info, label = source.reference()
+        subject = measure.Subject(artifact=model, info=info, evidence="host")
         validate = add(measure.validate(manifest, f"baseline{label}", target.name, subject))
         detections = add(measure.detections(manifest, f"baseline-detections{label}", target.name, subject))
         if "validate" in relative:
             gates["baseline"] = Ref(action=validate, output="metrics", name="metrics.json")
     if "benchmark" in relative:
-        done = add(measure.benchmark(target, _benchmark_id(target, label), subject, 1))
+        # A call with eight images is no slower than one with one: the float model gets as many.
+        model, info, label = source.reference(target.batch)
+        timed = measure.Subject(artifact=model, info=info, evidence="host")
+        done = add(measure.benchmark(target, _benchmark_id(target, label), timed, target.batch))
         gates["baseline-benchmark"] = Ref(action=done, output="benchmark", name="benchmark.json")
     if "artifact" in relative:
-        gates["baseline-artifact"] = model
+        gates["baseline-artifact"] = source.reference()[0]
     return Reference(validate=validate, detections=detections, gates=gates)
 
 

@@ -106,17 +106,20 @@ class Sources:
         """Return the float ONNX for a batch size, exported as it fits the target."""
         return self._exported(batch, self.export)
 
-    def reference(self) -> tuple[Ref, Ref, str]:
+    def reference(self, batch: int = 1) -> tuple[Ref, Ref, str]:
         """Return the float model that the target is compared with, its description, and its label.
 
         It is exported as the manifest says, but with the target's head: the two heads of a model have
         weights of their own, and the difference between them is no loss of the target's.
+
+        Args:
+            batch: Images per call.
         """
         asked = self._manifest.model.export
         same = replace(asked, end2end=self.export.end2end)
-        model = self._exported(1, same)
+        model = self._exported(batch, same)
         info = Ref(action=model.action, output="info", name="model.json")
-        return model, info, chain.export_label(asked, same, 1)
+        return model, info, chain.export_label(asked, same, batch)
 
     def _exported(self, batch: int, settings: Export) -> Ref:
         if self._manifest.model.train is not None:

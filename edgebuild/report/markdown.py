@@ -97,7 +97,7 @@ def _gates(target: TargetResult) -> str:
     lines = [plain(target.message)] if target.message else []
     for verdict in target.verdicts:
         metric = named(target.metrics, verdict.gate.metric)
-        where = f" ({metric.evidence})" if metric else ""
+        where = f" ({metric.circumstances})" if metric else ""
         said = f"{metric_title(verdict.gate.metric)} {observed(verdict)}, {limit(verdict.gate)}{where}"
         lines.append(f"{SYMBOLS[verdict.status]} {plain(said)}")
     return "<br>".join(lines)
@@ -122,7 +122,8 @@ def _cell(metric: Metric | None, base: Metric | None) -> str:
     if metric is None:
         return ""
     text, _ = change(metric, base)
-    marks = [part for part in (text, metric.evidence if metric.evidence != "host" else "") if part]
+    where = metric.evidence if metric.evidence != "host" else ""
+    marks = [part for part in (text, where, metric.batch_text) if part]
     return with_unit(metric.name, metric.value) + (f" ({', '.join(marks)})" if marks else "")
 
 

@@ -50,9 +50,11 @@ class Entry:
 
     @property
     def label(self) -> str:
-        """The name, marked when it is not passed."""
+        """The name, marked when it is not passed, and with how many images a call has where not one."""
         mark = "" if self.status in {"passed", "float"} else f"{SYMBOLS[self.status]} "
-        return mark + (self.name if len(self.name) <= 24 else self.name[:23] + "…")
+        latency = named(self.metrics, LATENCY)
+        batch = f" ({latency.batch_text})" if latency and latency.batch_text else ""
+        return mark + (self.name if len(self.name) <= 24 else self.name[:23] + "…") + batch
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -192,7 +194,7 @@ def _mark(point: Point, accuracy: str) -> Markup:
     entry = point.entry
     facts = [f"{entry.name}: {entry.status}"]
     facts += [
-        f"{metric_title(name)} {with_unit(name, metric.value)} ({metric.evidence})"
+        f"{metric_title(name)} {with_unit(name, metric.value)} ({metric.circumstances})"
         for name in (accuracy, LATENCY, "size_mb")
         if (metric := named(entry.metrics, name))
     ]
@@ -237,6 +239,8 @@ def _legend(entries: Sequence[Entry], hidden: int) -> str:
     if kinds:
         said = ", ".join(f"{shape}: {kind}" for kind, shape in shapes.items() if kind in kinds)
         parts.append(f"where the latency was measured: {said}")
+    if any(metric.batch_text for entry in entries if (metric := named(entry.metrics, LATENCY))):
+        parts.append("batch: images per call where it is not one")
     if any(entry.status not in {"passed", "float"} for entry in entries):
         parts.append("hollow: not passed")
     if hidden:

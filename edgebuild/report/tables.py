@@ -73,7 +73,7 @@ def _target_rows(target: TargetResult, *, brief: bool) -> Iterator[Markup]:
     if not target.verdicts:
         yield el("tr", first, el("td", _without_gates(target), colspan=6, class_="muted"))
     if brief:
-        said = "; ".join(_brief(verdict) for verdict in target.verdicts)
+        said = "; ".join(_brief(target, verdict) for verdict in target.verdicts)
         yield el("tr", first, el("td", said, colspan=6, class_="muted"))
         return
     for index, verdict in enumerate(target.verdicts):
@@ -82,8 +82,9 @@ def _target_rows(target: TargetResult, *, brief: bool) -> Iterator[Markup]:
         yield el("tr", el("td", target.message, colspan=8, class_="muted"))
 
 
-def _brief(verdict: Verdict) -> str:
-    return f"{metric_title(verdict.gate.metric)} {observed(verdict)} ({limit(verdict.gate)})"
+def _brief(target: TargetResult, verdict: Verdict) -> str:
+    metric = named(target.metrics, verdict.gate.metric)
+    return f"{metric_title(verdict.gate.metric)} {observed(verdict, metric)} ({limit(verdict.gate)})"
 
 
 def _without_gates(target: TargetResult) -> str:
@@ -103,7 +104,7 @@ def _verdict_cells(target: TargetResult, verdict: Verdict) -> list[Markup]:
     return [
         el("td", el("span", metric_title(gate.metric), title=gate.metric)),
         el("td", limit(gate)),
-        el("td", observed(verdict), value, title=verdict.text),
+        el("td", observed(verdict, metric), value, title=verdict.text),
         el("td", base),
         el("td", evidence(metric.evidence) if metric else None, demanded if not verdict.passed else None),
         el("td", badge(verdict.status), title=verdict.text),
@@ -143,6 +144,7 @@ def _metric_cell(metric: Metric | None, base: Metric | None) -> Markup:
             "div",
             el("small", text, class_=f"delta {verdict}") if text else None,
             evidence(metric.evidence) if metric.evidence != "host" else None,
+            el("small", metric.batch_text) if metric.batch_text else None,
         ),
         class_="num",
     )

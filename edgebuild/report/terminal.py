@@ -79,7 +79,8 @@ def _gates(target: TargetResult) -> Any:
     lines = _text(f"{held} of {len(target.verdicts)} hold" if target.verdicts else none)
     for verdict in target.verdicts:
         if not verdict.passed:
-            said = f"{metric_title(verdict.gate.metric)} {observed(verdict)}, {limit(verdict.gate)}"
+            metric = named(target.metrics, verdict.gate.metric)
+            said = f"{metric_title(verdict.gate.metric)} {observed(verdict, metric)}, {limit(verdict.gate)}"
             lines.append(f"\n{SYMBOLS[verdict.status]} {said}", STYLES[verdict.status])
     return lines
 
@@ -90,5 +91,5 @@ def _metrics(target: TargetResult, accuracy: str) -> str:
         if metric := named(target.metrics, name):
             said = f"{metric_title(name)} {with_unit(name, metric.value)}"
             # The size is the file's own; where it was measured says nothing.
-            lines.append(said if name == "size_mb" else f"{said} ({metric.evidence})")
+            lines.append(said if name == "size_mb" else f"{said} ({metric.circumstances})")
     return "\n".join(lines)

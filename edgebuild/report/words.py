@@ -131,8 +131,18 @@ def limit(gate: Gate) -> str:
     }[gate.kind]
 
 
-def observed(verdict: Verdict) -> str:
-    """Return what a gate was judged by: the value, or its distance from the float model."""
+def observed(verdict: Verdict, metric: Metric | None = None) -> str:
+    """Return what a gate was judged by: the value, or its distance from the float model.
+
+    Args:
+        verdict: The judged gate.
+        metric: What was measured, where its circumstances are to be said too.
+    """
+    words = _observed(verdict)
+    return f"{words} with {metric.batch_text}" if metric and metric.batch_text else words
+
+
+def _observed(verdict: Verdict) -> str:
     gate, value, base = verdict.gate, verdict.value, verdict.baseline
     if gate.metric.startswith("findings/"):
         return verdict.text
@@ -173,7 +183,8 @@ def change(metric: Metric, base: Metric | None) -> tuple[str, str]:
     What a benchmark measures says something only beside what was measured in the same way; accuracy and size
     are the same wherever they come from.
     """
-    if base is None or (METRICS[metric.name].source == "benchmark" and base.evidence != metric.evidence):
+    same = base is not None and (base.evidence, base.batch) == (metric.evidence, metric.batch)
+    if base is None or (METRICS[metric.name].source == "benchmark" and not same):
         return "", ""
     return delta(metric.name, metric.value, base.value)
 

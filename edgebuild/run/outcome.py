@@ -324,7 +324,13 @@ def _blob(results: Mapping[str, ActionResult], action: str, role: str, context: 
 
 
 def _metric(row: Mapping[str, Any]) -> Metric:
-    return Metric(name=row["name"], value=row["value"], unit=row.get("unit", ""), evidence=row["evidence"])
+    return Metric(
+        name=row["name"],
+        value=row["value"],
+        unit=row.get("unit", ""),
+        evidence=row["evidence"],
+        batch=row.get("batch", 0),
+    )
 
 
 def _verdict(row: Mapping[str, Any]) -> Verdict:

@@ -138,12 +138,14 @@ def _metrics(paths: tuple[Path | None, Path | None]) -> dict[str, Metric]:
 def _document_metrics(path: Path) -> list[Metric]:
     document = read_document(path)
     evidence = document.get("evidence", "host")
+    batch = document.get("settings", {}).get("batch", 0)
     return [
         Metric(
             name=row["name"],
             value=float(row["value"]),
             unit=row.get("unit") or _unit(row["name"]),
             evidence=row.get("evidence") or evidence,
+            batch=batch if _per_call(row["name"]) else 0,
         )
         for row in document.get("metrics", ())
     ]
@@ -159,6 +161,11 @@ def _circumstances(benchmark: Path | None) -> dict[str, Any] | None:
     if benchmark is None:
         return None
     return {key: value for key, value in read_document(benchmark).items() if key not in BULK}
+
+
+def _per_call(name: str) -> bool:
+    kind = METRICS.get(name)
+    return kind is not None and kind.source == "benchmark"
 
 
 def _unit(name: str) -> str:

@@ -239,3 +239,17 @@ def two_heads_run(folder: Path) -> RunResult:
     seen = write_detections(folder / "other-float.json", shift=0.0, seed=3)
     fitted = replace(run.targets[1], baseline=other, baseline_detections=seen)
     return replace(run, targets=(run.targets[0], fitted, *run.targets[2:]))
+
+
+def batch_run(folder: Path) -> RunResult:
+    """Return a run whose first target takes eight images per call, too slowly."""
+    run = sample_run(folder, 2)
+    first = run.targets[0]
+    metrics = tuple(
+        replace(one, batch=8) if METRICS[one.name.partition("/")[0]].source == "benchmark" else one
+        for one in first.metrics
+    )
+    gates = (Gate(metric="latency_ms_p50", kind="max", limit=10),)
+    verdicts = judge_all(gates, {metric.name: metric for metric in metrics}, {})
+    slow = replace(first, status="rejected", metrics=metrics, verdicts=verdicts)
+    return replace(run, targets=(slow, *run.targets[1:]))

@@ -90,6 +90,14 @@ def test_the_comparison_in_words(
     assert judge(one, value, baseline).text == text
 
 
+def test_the_words_say_how_many_images_a_call_has_where_not_one() -> None:
+    metrics = {"latency_ms_p50": Metric(name="latency_ms_p50", value=14.3, unit="ms", batch=8)}
+    said = judge(gate("max", 10, "latency_ms_p50"), metrics, {}).text
+    assert said == "14.3 ms (at most 10) with batch 8"
+    assert metrics["latency_ms_p50"].circumstances == "host, batch 8"
+    assert Metric(name="latency_ms_p50", value=14.3, batch=1).circumstances == "host"
+
+
 @given(st.sampled_from(["min", "max"]), numbers, numbers)
 def test_words_never_say_that_equal_numbers_differ(kind: GateKind, limit: float, value: float) -> None:
     verdict = judge(gate(kind, limit), put(value), {})

@@ -272,6 +272,15 @@ class TestMeasuring:
         assert "baseline-benchmark@t1-w2-r5" in made.action("pi/verdict").needs
         assert made.action("baseline-benchmark@t1-w2-r5").machine
 
+    def test_a_call_with_a_batch_is_compared_with_one_of_the_float_model_with_as_many(self) -> None:
+        asked = {"batch": 8, "gates": (gate("latency_ms_p50", max_ratio=1.5),)}
+        made = plan(target("a", **asked), int8("b", **asked), target("c", gates=asked["gates"]))
+        eight, one = "baseline-benchmark@t1-w2-r5-b8", "baseline-benchmark@t1-w2-r5"
+        assert made.action(eight).targets == ("a", "b")
+        assert argument(made, eight, "--batch") == argument(made, "a/benchmark", "--batch") == "8"
+        assert "export@b8" in made.action(eight).needs
+        assert (made.action(one).targets, argument(made, one, "--batch")) == (("c",), "1")
+
     def test_without_a_dataset_a_gate_can_still_compare_latency_and_size(self) -> None:
         gates = (gate("latency_ms_p50", max_ratio=2.0), gate("size_mb", max_ratio=1.0))
         made = plan(target(gates=gates), dataset=None)

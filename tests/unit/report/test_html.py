@@ -13,7 +13,7 @@ from edgebuild.report.classes import per_class
 from edgebuild.report.html import render_html
 from edgebuild.report.markup import VOID
 from edgebuild.report.plots import tradeoff
-from tests.unit.fixtures_report import failed_run, hostile_run, sample_run
+from tests.unit.fixtures_report import batch_run, failed_run, hostile_run, sample_run
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -143,6 +143,18 @@ def test_marks_tell_evidence_and_status_by_shape(tmp_path: Path) -> None:
     assert "point c2 hollow" in chart
     assert "circle: device, square: host" in chart
     assert "✗ ascend-310p" in chart
+
+
+def test_latencies_of_calls_with_several_images_say_so(tmp_path: Path) -> None:
+    run = batch_run(tmp_path)
+    chart = marks(run)
+    assert "✗ rpi5 (batch 8)" in chart
+    assert "38.20 ms (device, batch 8)" in chart
+    assert "batch: images per call where it is not one" in chart
+    assert "batch" not in marks(sample_run(tmp_path))
+    page = render_html(run)
+    assert "38.20 ms with batch 8" in page
+    assert page.count("<small>batch 8</small>") == 4
 
 
 def test_the_float_model_is_a_line(tmp_path: Path) -> None:

@@ -3,7 +3,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from edgebuild.report.markdown import plain, render_markdown
-from tests.unit.fixtures_report import failed_run, hostile_run, sample_run, two_heads_run
+from tests.unit.fixtures_report import batch_run, failed_run, hostile_run, sample_run, two_heads_run
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -28,6 +28,13 @@ def test_gates_name_limit_and_evidence(tmp_path: Path) -> None:
     text = render_markdown(sample_run(tmp_path))
     assert "✗ mAP 50-95 0.0460 below, ≤ 0.02 below float (proxy)" in text
     assert "? latency p50 not measured, ≤ 40 ms" in text
+
+
+def test_latencies_of_calls_with_several_images_say_so(tmp_path: Path) -> None:
+    text = render_markdown(batch_run(tmp_path))
+    assert "✗ latency p50 38.20 ms, ≤ 10 ms (device, batch 8)" in text
+    assert "38.20 ms (device, batch 8)" in text
+    assert "26.18 images/s (device, batch 8)" in text
 
 
 def test_a_target_is_compared_with_the_float_model_of_its_head(tmp_path: Path) -> None:

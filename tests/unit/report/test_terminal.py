@@ -7,7 +7,7 @@ import pytest
 from rich.console import Console
 
 from edgebuild.report.terminal import terminal_table
-from tests.unit.fixtures_report import hostile_run, sample_run
+from tests.unit.fixtures_report import batch_run, hostile_run, sample_run
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -27,6 +27,13 @@ def test_one_row_per_target_with_words_not_only_colours(tmp_path: Path) -> None:
     assert "✗ rejected" in text
     assert "⊘ skipped   toolchain cambricon is not installed" in text
     assert "latency p50 38.20 ms (device)" in text
+
+
+def test_latencies_of_calls_with_several_images_say_so(tmp_path: Path) -> None:
+    text = printed(batch_run(tmp_path), width=160)
+    assert "✗ latency p50 38.20 ms with batch 8, ≤ 10 ms" in text
+    assert "latency p50 38.20 ms (device, batch 8)" in text
+    assert "latency p50 9.40 ms (host)" in text
 
 
 def test_only_gates_that_do_not_hold_are_spelt_out(tmp_path: Path) -> None:

@@ -33,7 +33,7 @@ def benchmark(path: Path, *, evidence: str = "device", latency: float = 20.0) ->
             "schema": 1,
             "evidence": evidence,
             "machine": {"cpu": "an A76"},
-            "settings": {"threads": 4},
+            "settings": {"threads": 4, "batch": 8},
             "trust": {"noisy": False, "why": ""},
             "samples_ms": [latency],
             "metrics": [row],
@@ -97,6 +97,15 @@ def test_a_metric_keeps_the_evidence_of_its_document(tmp_path: Path, artifact: P
     rows = {row["name"]: row for row in judge(tmp_path, artifact, measured=measured)["metrics"]}
     assert rows["map50_95"]["evidence"] == "proxy"
     assert rows["latency_ms_p50"]["evidence"] == "device"
+
+
+def test_what_a_benchmark_measures_keeps_its_batch_and_nothing_else_has_one(
+    tmp_path: Path, artifact: Path
+) -> None:
+    measured = (metrics(tmp_path / "m.json", map50_95=0.5), benchmark(tmp_path / "b.json"))
+    rows = {row["name"]: row for row in judge(tmp_path, artifact, measured=measured)["metrics"]}
+    assert rows["latency_ms_p50"]["batch"] == 8
+    assert "batch" not in rows["map50_95"] | rows["size_mb"]
 
 
 def test_a_gate_may_demand_evidence(tmp_path: Path, artifact: Path) -> None:
