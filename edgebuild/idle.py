@@ -5,6 +5,8 @@ data, templates, tools, edgebuild's own code, records, blobs, outputs, reports. 
 same environment then only has to look at these again. It may say "nothing to do" only where the full path
 would say so too; in any doubt it says nothing, and the full path decides.
 
+Of the command line and of the environment the note keeps a digest: both may hold credentials.
+
 Imported before everything else, so it imports next to nothing itself.
 """
 
@@ -15,7 +17,7 @@ import sys
 
 from edgebuild.clock import grain
 
-SCHEMA = 1
+SCHEMA = 2
 
 VARIABLES = ("PATH", "HOME", "EDGEBUILD_CACHE", "XDG_CACHE_HOME", "PYTHONPATH")
 """Variables that decide which tools and which store are meant; declared ones of toolchains come on top."""
@@ -28,17 +30,16 @@ def answer(argv: list[str], environ: dict[str, str]) -> str | None:
         argv: The command line, without the program.
         environ: The environment.
     """
-    place = _place(argv)
-    if place is None:
-        return None
-    import json  # noqa: PLC0415 - `--help` needs none of it
-
     try:
+        place = _place(argv)
+        if place is None:
+            return None
+        import json  # noqa: PLC0415 - `--help` needs none of it
+
         with open(place, encoding="utf-8", errors="surrogatepass") as stream:  # noqa: PTH123
             note = json.load(stream)
-        if note["schema"] != SCHEMA or note["argv"] != argv or note["where"] != _where():
-            return None
-        if any(environ.get(name) != value for name, value in note["environ"].items()):
+        values = [environ.get(name) for name in note["variables"]]
+        if note["schema"] != SCHEMA or note["asked"] != _digest([argv, _where(), values]):
             return None
         return str(note["text"]) if _unchanged(note["files"], note["absent"]) else None
     except (OSError, ValueError, KeyError, TypeError):
@@ -77,9 +78,8 @@ def remember(
             return  # it could have changed again without looking different; the next run will note it
     note = {
         "schema": SCHEMA,
-        "argv": argv,
-        "where": _where(),
-        "environ": environ,
+        "asked": _digest([argv, _where(), list(environ.values())]),
+        "variables": list(environ),
         "files": rows,
         "absent": absent,
         "text": text,
@@ -87,7 +87,8 @@ def remember(
     temporary = f"{place}.{os.getpid()}"
     try:
         os.makedirs(os.path.dirname(place), exist_ok=True)  # noqa: PTH103, PTH120
-        with open(temporary, "w", encoding="utf-8", errors="surrogatepass") as stream:  # noqa: PTH123
+        mine = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with open(mine, "w", encoding="utf-8", errors="surrogatepass") as stream:  # noqa: PTH123
             # Not json.dump: that one is written in Python.
             stream.write(json.dumps(note, ensure_ascii=False, separators=(",", ":")))
         os.replace(temporary, place)  # noqa: PTH105
@@ -119,11 +120,15 @@ def _place(argv: list[str]) -> str | None:
     manifest = next((word for word in argv[1:] if word.endswith((".yaml", ".yml"))), None)
     if manifest is None:
         return None
-    import zlib  # noqa: PLC0415 - only names a file; what is in it is compared in full
-
     folder = os.path.dirname(os.path.abspath(manifest))  # noqa: PTH100, PTH120
-    name = f"{zlib.crc32(chr(0).join(argv).encode('utf-8', 'surrogateescape')):08x}"
-    return os.path.join(folder, ".edgebuild", "idle", f"{name}.json")  # noqa: PTH118
+    return os.path.join(folder, ".edgebuild", "idle", f"{_digest(argv)}.json")  # noqa: PTH118
+
+
+def _digest(what: object) -> str:
+    """Return a digest of lists of words."""
+    from _blake2 import blake2b  # noqa: PLC0415 - hashlib loads OpenSSL, which takes ten times as long
+
+    return blake2b(repr(what).encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
 
 
 def _where() -> list[object]:

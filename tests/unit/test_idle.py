@@ -74,6 +74,25 @@ def test_variables_count(argv: list[str]) -> None:
     assert answer(argv, {"PATH": "/bin", "EXTRA": ""}) is None
 
 
+def test_a_note_holds_no_words_and_no_values(argv: list[str]) -> None:
+    """An address may hold a password, and a variable that a toolchain declares a licence."""
+    argv = [*argv, "--remote", "https://ada:geheim@host/cache"]
+    note(argv, environ={"LICENCE": "1234-5678"})
+    (place,) = Path(".edgebuild/idle").iterdir()
+    assert place.stat().st_mode & 0o777 == 0o600
+    written = place.read_text(encoding="utf-8")
+    assert not [word for word in ("geheim", "1234-5678", "host/cache") if word in written]
+    assert answer(argv, {"LICENCE": "1234-5678"}) == TEXT
+    assert answer([*argv[:-1], "https://ada:anders@host/cache"], {"LICENCE": "1234-5678"}) is None
+
+
+def test_a_directory_that_is_gone_is_no_matter(argv: list[str], tmp_path: Path) -> None:
+    (tmp_path / "gone").mkdir()
+    os.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    assert answer(argv, {}) is None
+
+
 def test_a_file_that_changed_while_the_run_looked_is_not_trusted(argv: list[str]) -> None:
     note(argv, age=-1_000_000_000)
     assert answer(argv, {}) is None
