@@ -81,6 +81,11 @@ def activate(patterns: Sequence[str], base: Mapping[str, str]) -> Activated:
     )
 
 
+def looked_for(patterns: Sequence[str], base: Mapping[str, str]) -> tuple[str, ...]:
+    """Return in words where no script was found."""
+    return _find(patterns, base)[1]
+
+
 def _find(patterns: Sequence[str], base: Mapping[str, str]) -> tuple[str, tuple[str, ...]]:
     how: list[str] = []
     for pattern in patterns:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgebuild.environment import store as environment_store
-from edgebuild.environment.activate import Activated, activate
+from edgebuild.environment.activate import Activated, activate, looked_for
 from edgebuild.environment.container import Container, probe_contained
 from edgebuild.environment.image import find_container
 from edgebuild.environment.patterns import expand_pattern
@@ -105,9 +105,15 @@ class Surroundings:
         kept = {name: value for name, value in env.items() if name not in OWN_VARIABLES}
         base = self.applied({**kept, **passed})
         if self.container is None:
-            return json.dumps({"python": self.python, "env": base})
+            return json.dumps({"python": self.python, "env": base, "holder": self._holder()})
         argv = self.container.python_argv(scratch=scratch, env=base, name=container, timeout=timeout)
-        return json.dumps({"container": argv, "env": dict(environ)})
+        return json.dumps({"container": argv, "env": dict(environ), "holder": self._holder()})
+
+    def _holder(self) -> str:
+        """Say where a package has to be that a runtime file imports."""
+        if self.kind == "activated":
+            return f"it runs in {self.python}, the Python that the SDK's script activates: install it there"
+        return f"the toolchain's {'image has to hold' if self.container else 'requirements have to name'} it"
 
     def applied(self, env: Mapping[str, str]) -> dict[str, str]:
         """Return an environment with everything of this one on top."""
@@ -275,7 +281,9 @@ def probe_in(
 ) -> Probed:
     """Look for a tool where the toolchain's processes run."""
     if place is None:
-        return probe_tool(toolchain.name, tool, environ)
+        found = probe_tool(toolchain.name, tool, environ)
+        scripts = () if found.found else looked_for(toolchain.environment.activate, environ)
+        return replace(found, how=(*scripts, *found.how))
     if place.container is not None:
         return probe_contained(toolchain.name, tool, place.container, environ)
     return probe_tool(toolchain.name, tool, place.applied(environ), paths=place.packages)

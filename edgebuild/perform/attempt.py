@@ -26,7 +26,7 @@ from edgebuild.errors import (
     ToolchainMissingError,
 )
 from edgebuild.perform.collect import find, read_log, said_findings
-from edgebuild.process.engine import engine_failure
+from edgebuild.process.engine import NO_PROGRAM, engine_failure
 from edgebuild.process.execute import StartError, execute
 from edgebuild.process.log import log_tail
 from edgebuild.process.own import own_variables
@@ -284,6 +284,8 @@ def _of_engine(
     if not words:
         return None
     text = f"{action.id}: {container.name} cannot run the image {container.image}: {words}"
+    if execution.exit_code == NO_PROGRAM:
+        return ToolchainMissingError(text, hint=f"the image has to hold {action.argv[0]}")
     return ToolchainMissingError(text, hint=f"see that `{container.name} info` works")
 
 

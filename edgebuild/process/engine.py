@@ -10,6 +10,9 @@ CODES = (125, 126, 127)
 A program may end with the same ones; only an engine's own words tell.
 """
 
+NO_PROGRAM = 127
+"""The one with which it says that the image does not hold the program."""
+
 _WORDS = re.compile(r"^(?:Error: |docker: ).*", re.MULTILINE)
 
 

@@ -69,6 +69,7 @@ class Foreign:
         """
         self._runtime = runtime
         self._contained = "container" in where
+        self._holder = where.get("holder", "")
         self._said: deque[str] = deque(maxlen=50)
         reader, writer = os.pipe()
         try:
@@ -126,9 +127,7 @@ class Foreign:
         document, found = answer
         if "error" in document:
             if document.get("missing") and "No module named" in document["error"]:
-                what = "image has to hold" if self._contained else "requirements have to name"
-                fail(f"{self._runtime} needs the package {document['missing']!r}",
-                     hint=f"the toolchain's {what} it")  # fmt: skip
+                fail(f"{self._runtime} needs the package {document['missing']!r}", hint=self._holder)
             fail(f"{self._runtime}: {document['error']}",
                  hint="its log has more; it ran in the toolchain's own environment")  # fmt: skip
         return document, found

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from edgebuild.action import key_document
-from edgebuild.environment.surroundings import Surroundings, surroundings
+from edgebuild.environment.surroundings import Surroundings, probe_in, surroundings
 from edgebuild.perform.attempt import command
 from edgebuild.plan.measure import Subject, detections, subject_of
 from edgebuild.plan.own_step import Ref, own_step
@@ -63,8 +63,25 @@ def test_a_step_of_ours_stays_in_our_python_and_learns_where_the_runtime_goes(tm
     assert env["PATH"] == "/usr/bin"
     said = json.loads(env[RUNTIME_VARIABLE])
     assert said["python"] == PLACE.python
+    assert said["holder"] == "the toolchain's requirements have to name it"
+    sdk = replace(PLACE, kind="activated", python="/sdk/bin/python3")
+    said = json.loads(command(action, tmp_path, {"PATH": "/usr/bin"}, sdk)[1][RUNTIME_VARIABLE])
+    assert said["holder"].startswith(
+        "it runs in /sdk/bin/python3, the Python that the SDK's script activates"
+    )
     assert said["env"]["PATH"] == "/cache/environments/00/bin:/usr/bin"
     assert not {"PYTHONPATH", "PYTHONSAFEPATH"} & said["env"].keys()
+
+
+def test_where_a_script_was_looked_for_is_said_when_its_tools_are_not_here(tmp_path: Path) -> None:
+    chain = acme(tmp_path, 'activate: ["${ACME_SDK}/set_env.sh", /opt/acme-*/set_env.sh]')
+    assert surroundings(chain, {}, tmp_path) is None
+    probed = probe_in(None, chain, chain.tools["acmec"], {"PATH": str(tmp_path)})
+    assert not probed.found
+    assert probed.how[:2] == (
+        "skipped ${ACME_SDK}/set_env.sh: ACME_SDK is not set",
+        "no file /opt/acme-*/set_env.sh",
+    )
 
 
 def test_what_a_toolchain_lets_through_is_for_its_runtime_and_not_for_our_step(tmp_path: Path) -> None:

@@ -153,6 +153,12 @@ class TestContained:
         with pytest.raises(ToolchainMissingError, match="engine cannot run the image acme:1: docker: Error"):
             run(shell("step", ""), tmp_path, surroundings=place)
 
+    def test_a_program_that_an_image_lacks_is_named(self, tmp_path: Path) -> None:
+        words = "Error: runc: executable file `sh` not found in $PATH"
+        place = contained(tmp_path, f"[ $1 = rm ] || echo '{words}'; exit 127")
+        with pytest.raises(ToolchainMissingError, match="the image has to hold sh"):
+            run(shell("step", ""), tmp_path, surroundings=place)
+
     def test_a_tool_may_end_with_the_same_exit_code(self, tmp_path: Path) -> None:
         with pytest.raises(StepError, match="exit code 125"):
             run(shell("step", ""), tmp_path, surroundings=contained(tmp_path, "echo E10001; exit 125"))

@@ -53,7 +53,8 @@ def foreign(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Ar
     """Open an artifact with a runtime file in an interpreter that cannot see edgebuild."""
     (tmp_path / "model.acme").write_text("2.5", encoding="utf-8")
     env = {"PATH": os.environ["PATH"], "ACME_HOME": "/opt/acme"}
-    place = {"python": sys.executable, "env": env}
+    holder = "the toolchain's requirements have to name it"
+    place = {"python": sys.executable, "env": env, "holder": holder}
     monkeypatch.setenv(RUNTIME_VARIABLE, json.dumps(place))
 
     def open_it(runtime: str = RUNTIME) -> Artifact:
@@ -150,9 +151,9 @@ def test_an_environment_without_numpy_is_said(
     tmp_path: Path, foreign: Callable[..., Artifact], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(tmp_path / "venv")], check=True)
-    place = {"python": str(tmp_path / "venv/bin/python"), "env": {}}
+    place = {"python": str(tmp_path / "venv/bin/python"), "env": {}, "holder": "put it into the SDK"}
     monkeypatch.setenv(RUNTIME_VARIABLE, json.dumps(place))
-    with pytest.raises(StepFailure, match="needs the package 'numpy'"):
+    with pytest.raises(StepFailure, match="needs the package 'numpy'; put it into the SDK"):
         foreign()
 
 
