@@ -106,6 +106,10 @@ class Plan:
         """
         return self._actions[action_id]
 
+    def with_needs(self, ids: Iterable[str]) -> set[str]:
+        """Return the ids of some actions and of all that they need."""
+        return _with_needs(self._actions, ids)
+
     def target(self, name: str) -> TargetPlan:
         """Return a target's plan by its name.
 
@@ -296,14 +300,19 @@ class _Draft:
         return self.add(measure.package(self._manifest, target, spec, inputs, tools, more))
 
     def _closure(self, roots: list[str]) -> tuple[str, ...]:
-        wanted: set[str] = set()
-        todo = [root for root in roots if root]
-        while todo:
-            action_id = todo.pop()
-            if action_id not in wanted:
-                wanted.add(action_id)
-                todo += self._actions[action_id].needs
+        wanted = _with_needs(self._actions, filter(None, roots))
         return tuple(sorted(wanted, key=self._order.__getitem__))
+
+
+def _with_needs(actions: Mapping[str, Action], ids: Iterable[str]) -> set[str]:
+    wanted: set[str] = set()
+    todo = list(ids)
+    while todo:
+        action_id = todo.pop()
+        if action_id not in wanted:
+            wanted.add(action_id)
+            todo += actions[action_id].needs
+    return wanted
 
 
 def _chosen(first: str, ids: Iterable[str]) -> str:

@@ -50,9 +50,9 @@ def select(
     offered = [a for a in plan.actions if not a.targets or set(a.targets) - left_out]
     asked = _asked(plan, offered, words)
     if until:
-        within = _with_needs(plan, asked)
+        within = plan.with_needs(asked)
         asked = _until(plan, [a for a in offered if a.id in within], until)
-    wanted = _with_needs(plan, asked)
+    wanted = plan.with_needs(asked)
     targets = tuple(
         t.name for t in plan.targets if t.name not in left_out and (t.package or t.verdict) in wanted
     )
@@ -118,20 +118,8 @@ def _until(plan: Plan, offered: Sequence[Action], until: str) -> set[str]:
         hint = did_you_mean(until, known, otherwise=f"steps: {', '.join(known)}")
         raise UsageError(f"there is no step {until!r}", hint=hint)
     # A vendor's steps share one place in the chain: what reads the chosen one comes after it.
-    return {name for name in early if name in last or not _with_needs(plan, [name]) & last}
+    return {name for name in early if name in last or not plan.with_needs([name]) & last}
 
 
 def _rank(step: str) -> int:
     return STEP_ORDER.index(step if step in STEP_ORDER else "compile")
-
-
-def _with_needs(plan: Plan, roots: Iterable[str]) -> set[str]:
-    needs = {a.id: a.needs for a in plan.actions}
-    wanted: set[str] = set()
-    todo = list(roots)
-    while todo:
-        action_id = todo.pop()
-        if action_id not in wanted:
-            wanted.add(action_id)
-            todo += needs[action_id]
-    return wanted

@@ -83,11 +83,5 @@ def _renamed(action: Action, name: str, label: str, shared: frozenset[str]) -> A
 
 def _needed(plan: Plan, roots: Iterable[str]) -> tuple[str, ...]:
     """Return the ids of the roots and of all that they need, in plan order."""
-    found: set[str] = set()
-    todo = list(roots)
-    while todo:
-        name = todo.pop()
-        if name not in found:
-            found.add(name)
-            todo += plan.action(name).needs
+    found = plan.with_needs(roots)
     return tuple(action.id for action in plan.actions if action.id in found)

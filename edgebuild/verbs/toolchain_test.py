@@ -172,12 +172,8 @@ def _run(session: Session, *, quiet: bool) -> tuple[dict[str, ActionResult], Sto
     wanted = {target.artifact.action for target in plan.targets} | vendor
     if run_too := {target.validate for target in plan.targets if _runs(target)}:
         wanted |= {*run_too, plan.baseline}
-    todo = list(wanted)
-    while todo:
-        new = set(plan.action(todo.pop()).needs) - wanted
-        wanted |= new
-        todo += new
-    actions = [action for action in plan.actions if action.id in wanted]
+    needed = plan.with_needs(wanted)
+    actions = [action for action in plan.actions if action.id in needed]
     with open_display(len(actions), quiet=quiet) as display:
         context = session.context(display, force=frozenset(vendor))
         return run_actions(actions, context, keep_going=True), context.cache.store
