@@ -14,6 +14,7 @@ from edgebuild.errors import EdgebuildError, StepError
 from edgebuild.lock import GaveUpError
 from edgebuild.perform.attempt import TEMPORARY, Attempted, attempt, crashed, failed
 from edgebuild.perform.collect import check_log, collect_outputs, find, read_log, said_findings
+from edgebuild.perform.patience import MEASUREMENT, OTHER_STEPS, SAME_LOG, SAME_WORK, patience
 from edgebuild.perform.place import Inputs, changed_input, place_inputs, read_inputs
 from edgebuild.perform.why import reasons
 from edgebuild.process.execute import stopping
@@ -128,9 +129,11 @@ def _perform(action: Action, upstream: Mapping[str, ActionResult], context: Cont
         found = _known(action, prepared, context)
         if found is None:
             with (
-                context.cache.store.lock(key[:32], give_up=stopping),
+                context.cache.store.lock(key[:32], give_up=patience(action, context, SAME_WORK)),
                 # Another run in this workspace, with other options, writes to the same log.
-                context.cache.store.lock(_log_lock(action, context), give_up=stopping),
+                context.cache.store.lock(
+                    _log_lock(action, context), give_up=patience(action, context, SAME_LOG)
+                ),
             ):
                 # Whoever held the lock may have done the same work meanwhile, in this run or another.
                 found = _known(action, prepared, context) or _run(action, upstream, prepared, context)
@@ -151,9 +154,10 @@ def _run(
     why = _why_run(action, prepared, context)
     log = log_path(action, context)
     log.unlink(missing_ok=True)
+    others = OTHER_STEPS if action.machine else MEASUREMENT
     try:
         with (
-            context.cache.store.turn(exclusive=action.machine, give_up=stopping),
+            context.cache.store.turn(exclusive=action.machine, give_up=patience(action, context, others)),
             _scratch(action, prepared.key, context) as scratch,
         ):
             context.listener.started(action)

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 class Listener(Protocol):
     """Whoever shows progress."""
 
+    def waiting(self, action: Action, why: str) -> None:
+        """The action has been waiting for a while, for something that is not its own."""
+
     def started(self, action: Action) -> None:
         """A process is about to start."""
 

@@ -51,6 +51,7 @@ class PlainDisplay:
         self._heartbeat = heartbeat
         self._done = 0
         self._going: dict[str, tuple[float, str]] = {}
+        self._told: set[tuple[str, str]] = set()
         self._lock = threading.Lock()
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
@@ -67,6 +68,15 @@ class PlainDisplay:
         self._stop.set()
         if self._thread:
             self._thread.join()
+
+    def waiting(self, action: Action, why: str) -> None:
+        """Say once what an action waits for; the heartbeat goes on to tell."""
+        with self._lock:
+            since, _ = self._going.get(action.id, (time.monotonic(), ""))
+            self._going[action.id] = (since, f"waits: {why}")
+            if not self._quiet and (action.id, why) not in self._told:
+                print(f"{action.id} waits: {why}", file=self._stream, flush=True)
+            self._told.add((action.id, why))
 
     def started(self, action: Action) -> None:
         """Note that a process starts; the heartbeat tells of it when it takes long."""
@@ -127,10 +137,20 @@ class LiveDisplay:
     ) -> None:
         self._progress.stop()
 
-    def started(self, action: Action) -> None:
-        """Show a bar for the action."""
+    def waiting(self, action: Action, why: str) -> None:
+        """Show what the action waits for, where its bar will be."""
         with self._lock:
-            self._bars[action.id] = self._progress.add_task(action.id, total=None, text="")
+            self._progress.update(self._bar(action.id), text=f"waits: {why}")
+
+    def started(self, action: Action) -> None:
+        """Show a bar for the action; a wait before does not count."""
+        with self._lock:
+            self._progress.reset(self._bar(action.id), text="")
+
+    def _bar(self, name: str) -> Any:
+        if name not in self._bars:
+            self._bars[name] = self._progress.add_task(name, total=None, text="")
+        return self._bars[name]
 
     def progressed(self, action: Action, text: str) -> None:
         """Move the action's bar: the text starts with ``done/total``."""

@@ -135,6 +135,9 @@ class Silence:
     """A listener that shows nothing."""
 
     def started(self, action: object) -> None:
+    def waiting(self, action: object, why: str) -> None:
+        """Say nothing."""
+
         """Say nothing."""
 
     def progressed(self, action: object, text: str) -> None:

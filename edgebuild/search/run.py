@@ -98,6 +98,11 @@ class _Shown:
         self._text = text
         self._since = since
 
+    def waiting(self, action: Action, why: str) -> None:
+        """Say that the search waits, whichever of its probes it is."""
+        del action
+        self._to.waiting(self._action, why)
+
     def started(self, action: Action) -> None:
         """Say that the search has come to this probe; it was itself started before."""
         if action.id != self._action.id:

@@ -33,6 +33,13 @@ class Recorder:
     events: list[tuple[str, str]] = field(default_factory=list)
     results: list[ActionResult] = field(default_factory=list)
     on_start: Callable[[Action], None] | None = None
+    on_wait: Callable[[Action], None] | None = None
+
+    def waiting(self, action: Action, why: str) -> None:
+        """Remember a wait."""
+        self.events.append((f"waiting: {why}", action.id))
+        if self.on_wait is not None:
+            self.on_wait(action)
 
     def started(self, action: Action) -> None:
         """Remember a start."""

@@ -8,15 +8,18 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from edgebuild.action import LogRule, Outcome, Output, Success
+from edgebuild.perform import patience
 from edgebuild.perform.action import log_path, perform
 from edgebuild.process import execute
 from tests.unit.crash import dies_before
 from tests.unit.workbench import PROCESSES, after, alive, read_pid, shell, wait_until
 
 if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
     from pathlib import Path
 
     from edgebuild.action import Action, ActionResult
+    from edgebuild.perform.context import Context
     from tests.unit.workbench import Workbench
 
 COPY = "cat in/source/a.txt > out/out.txt"
@@ -444,6 +447,60 @@ class TestStop:
             execute.stop_all()
             thread.join(120)
         assert [r.outcome for r in found] == [Outcome.SKIPPED]
+
+
+class TestWaiting:
+    """What an action waits for is said, so that a wait behind a long step does not look like a hang."""
+
+    @pytest.mark.parametrize(
+        ("machine", "why"),
+        [(True, "needs the machine alone"), (False, "a measurement has the machine")],
+    )
+    def test_for_the_machine(
+        self, bench: Workbench, monkeypatch: pytest.MonkeyPatch, *, machine: bool, why: str
+    ) -> None:
+        monkeypatch.setattr(patience, "SILENT_SECONDS", 0.0)
+        context = bench.context()
+        action = shell("cpu/benchmark", "echo x > out/out.txt", machine=machine)
+        turn = context.cache.store.turn(exclusive=not machine)
+        assert ended_when_told(action, context, bench, turn) is Outcome.RAN
+        (said, _), started, finished = bench.listener.events
+        assert said.startswith("waiting: ")
+        assert why in said
+        assert (started, finished) == (("started", action.id), ("finished", action.id))
+
+    def test_for_another_run_that_does_the_same(
+        self, bench: Workbench, copy: Action, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(patience, "SILENT_SECONDS", 0.0)
+        key = str(go(replace(bench, folder=bench.folder / "reference"), copy).key)
+        context = bench.context()
+        lock = context.cache.store.lock(key[:32])
+        assert ended_when_told(copy, context, bench, lock) is Outcome.RAN
+        assert bench.listener.events[0] == ("waiting: another run does the same work", "copy")
+
+    def test_one_that_need_not_wait_says_nothing(
+        self, bench: Workbench, copy: Action, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(patience, "SILENT_SECONDS", 0.0)
+        go(bench, copy)
+        assert [event for event, _ in bench.listener.events] == ["started", "finished"]
+
+
+def ended_when_told(
+    action: Action, context: Context, bench: Workbench, lock: AbstractContextManager[None]
+) -> Outcome:
+    """Perform an action while a lock is held, and let go of it when the user has been told of the wait."""
+    told = threading.Event()
+    bench.listener.on_wait = lambda _: told.set()
+    found: list[ActionResult] = []
+    with lock:
+        thread = threading.Thread(target=lambda: found.append(perform(action, {}, context)))
+        thread.start()
+        assert told.wait(120)
+        assert not found
+    thread.join(120)
+    return found[0].outcome
 
 
 class TestTogether:
