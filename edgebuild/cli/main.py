@@ -11,7 +11,7 @@ import sys
 
 from edgebuild import __version__
 from edgebuild.cli.calibrate import add_calibrate
-from edgebuild.cli.parts import Verbs, add_manifest, add_verb, common, formatter, number
+from edgebuild.cli.parts import Verbs, add_manifest, add_remote, add_verb, common, formatter, number
 from edgebuild.cli.plan import add_plan, add_what, asked_overrides, several
 
 TYPE_CHECKING = False  # what type checkers take for true: importing typing costs more than this module
@@ -112,7 +112,7 @@ def _run(verbs: Verbs[argparse.ArgumentParser]) -> None:
     add("--no-worker", dest="worker", action="store_false", help="start every step as a process of its own")
     add("--json", action="store_true", help="print one JSON document on standard output")
     add("-q", "--quiet", action="store_true", help="print errors only")
-    add("--remote", default="", metavar="URL", help="a cache shared with other machines (EDGEBUILD_REMOTE)")
+    add_remote(parser)
     mode = "read (the default) or read-write (EDGEBUILD_REMOTE_MODE)"
     add("--remote-mode", choices=("read", "read-write"), default="", help=mode)
     parser.set_defaults(verb=_do_run)
@@ -192,6 +192,7 @@ def _explain(verbs: Verbs[argparse.ArgumentParser]) -> None:
     add_manifest(parser)
     text = "compare with another run: its report.json, or what `run --json` printed there"
     parser.add_argument("--against", default="", metavar="RUN", help=text)
+    add_remote(parser)
     parser.add_argument("--json", action="store_true", help="print one JSON document")
     parser.set_defaults(verb=_do_explain)
 
@@ -199,7 +200,8 @@ def _explain(verbs: Verbs[argparse.ArgumentParser]) -> None:
 def _do_explain(options: argparse.Namespace) -> int:
     from edgebuild.verbs.explain import ExplainOptions, explain  # noqa: PLC0415
 
-    return explain(ExplainOptions(**common(options), json=options.json, against=options.against))  # type: ignore[arg-type]
+    more = {"json": options.json, "against": options.against, "remote": options.remote}
+    return explain(ExplainOptions(**common(options), **more))  # type: ignore[arg-type]
 
 
 def _report(verbs: Verbs[argparse.ArgumentParser]) -> None:

@@ -59,6 +59,12 @@ def add_manifest(parser: argparse.ArgumentParser, *, words: bool = True) -> None
     )
 
 
+def add_remote(parser: argparse.ArgumentParser) -> None:
+    """Add the address of a remote cache."""
+    text = "a cache shared with other machines (EDGEBUILD_REMOTE)"
+    parser.add_argument("--remote", default="", metavar="URL", help=text)
+
+
 def common(options: argparse.Namespace) -> dict[str, object]:
     """Return what :func:`add_manifest` took, by the names that the options of verbs have."""
     found: dict[str, object] = {

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from edgebuild.cli.parts import Verbs, add_manifest, add_verb
+from edgebuild.cli.parts import Verbs, add_manifest, add_remote, add_verb
 
 TYPE_CHECKING = False  # as in edgebuild.cli.main
 
@@ -21,6 +21,7 @@ def add_plan(verbs: Verbs[argparse.ArgumentParser]) -> None:
     add("--json", dest="form", action="store_const", const="json", help="same as --format json")
     add("--explain", action="store_true", help="print every reason, not only the first")
     add("--exit-code", action="store_true", help="exit 10 when something would run")
+    add_remote(parser)
     parser.set_defaults(verb=_do_plan)
 
 
@@ -59,5 +60,6 @@ def _do_plan(options: argparse.Namespace) -> int:
             form=options.form,
             explain=options.explain,
             exit_code=options.exit_code,
+            remote=options.remote,
         )
     )

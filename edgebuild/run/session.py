@@ -18,6 +18,7 @@ from edgebuild.memo import Memo
 from edgebuild.perform.context import Context
 from edgebuild.plan.finding_levels import refused_notes
 from edgebuild.plan.plan import make_plan
+from edgebuild.run.elsewhere import to_look
 from edgebuild.run.installed import Installed, found_versions, look, needed_tools
 from edgebuild.toolchain.load import Toolchain, load_toolchain
 
@@ -70,7 +71,7 @@ class Session:
         prepare_workspace(self.manifest.folder)
         self.folder.mkdir(parents=True, exist_ok=True)
         cache = LeasedCache(cache_root(os.environ), self.folder / "journal.jsonl")
-        tier = remote(cache.store) if remote else _named_remote(cache.store)
+        tier = (remote or to_look(""))(cache.store)
         if tier is not None:
             cache.connect(tier)
         return Context(
@@ -134,10 +135,10 @@ class Session:
 class Silence:
     """A listener that shows nothing."""
 
-    def started(self, action: object) -> None:
     def waiting(self, action: object, why: str) -> None:
         """Say nothing."""
 
+    def started(self, action: object) -> None:
         """Say nothing."""
 
     def progressed(self, action: object, text: str) -> None:
@@ -271,15 +272,6 @@ def prepare_workspace(folder: Path) -> None:
     ignore = state / ".gitignore"
     if not ignore.exists():
         ignore.write_text(IGNORE_ITSELF, encoding="utf-8")
-
-
-def _named_remote(store: Store) -> RemoteTier | None:
-    """Open the remote cache that the environment names, only to read: a look must not change anything."""
-    if not os.environ.get("EDGEBUILD_REMOTE"):
-        return None
-    from edgebuild.remote.tier import open_tier  # noqa: PLC0415 - most runs have no remote cache
-
-    return open_tier(store, os.environ, mode="read")
 
 
 def _missing_text(target: str, probed: Probed) -> str:

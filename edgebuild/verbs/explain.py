@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from edgebuild.action import ActionKey
 from edgebuild.errors import UsageError
 from edgebuild.plan.selection import select
+from edgebuild.run.elsewhere import to_look
 from edgebuild.run.forecast import forecast
 from edgebuild.run.session import Session, Silence, open_session
 
@@ -29,6 +30,7 @@ class ExplainOptions:
     templates: tuple[str, ...]
     json: bool
     against: str
+    remote: str
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -68,7 +70,7 @@ def explain(options: ExplainOptions) -> int:
     chosen = select(session.plan, options.words)
     wanted = set(chosen.actions)
     actions = [action for action in session.plan.actions if action.id in wanted]
-    context = session.context(Silence())
+    context = session.context(Silence(), remote=to_look(options.remote))
     if options.against:
         context = replace(context, journal=read_run(options.against))
     found = forecast(actions, context)

@@ -11,15 +11,19 @@ from edgebuild.action import Reason
 from edgebuild.errors import UsageError
 from edgebuild.plan.commands import pasted
 from edgebuild.plan.selection import select
+from edgebuild.run.elsewhere import to_look
 from edgebuild.run.forecast import Forecast, forecast
 from edgebuild.run.session import Session, Silence, open_session
 from edgebuild.verbs.explain import reason_text
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from edgebuild.action import Action
+    from edgebuild.cache.store import Store
+    from edgebuild.perform.context import Context
     from edgebuild.plan.selection import Selection
+    from edgebuild.remote.tier import RemoteTier
 
 PENDING = 10
 """Exit code of ``--exit-code`` when something would run."""
@@ -40,6 +44,7 @@ class PlanOptions:
     form: str
     explain: bool
     exit_code: bool
+    remote: str
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -69,16 +74,22 @@ def plan(options: PlanOptions) -> int:
         left_out = session.unavailable(skip_all=True)
         chosen = select(session.plan, options.words, until=options.until)
         force = chosen.asked if options.force else frozenset[str]()
-        found.append(planned(session, chosen, left_out, force=force))
+        found.append(planned(session, chosen, left_out, force=force, remote=to_look(options.remote)))
     print_plans(found, form=options.form, explain=options.explain)
     return PENDING if options.exit_code and any(one.pending for one in found) else 0
 
 
 def planned(
-    session: Session, chosen: Selection, left_out: Mapping[str, str], *, force: frozenset[str]
+    session: Session,
+    chosen: Selection,
+    left_out: Mapping[str, str],
+    *,
+    force: frozenset[str],
+    remote: Callable[[Store], RemoteTier | None],
 ) -> Planned:
     """Return the state of every action of a plan."""
-    return Planned(session=session, states=_states(session, chosen, left_out, force))
+    context = session.context(Silence(), force=force, remote=remote)
+    return Planned(session=session, states=_states(session, chosen, left_out, context))
 
 
 def print_plans(found: Sequence[Planned], *, form: str, explain: bool) -> None:
@@ -98,13 +109,13 @@ def print_plans(found: Sequence[Planned], *, form: str, explain: bool) -> None:
 
 
 def _states(
-    session: Session, chosen: Selection, left_out: Mapping[str, str], force: frozenset[str]
+    session: Session, chosen: Selection, left_out: Mapping[str, str], context: Context
 ) -> dict[str, Forecast]:
     """Return the state of every action of the plan, in plan order."""
     blocked = {a.id for a in session.plan.actions if a.targets and left_out.keys() >= set(a.targets)}
     selected = set(chosen.actions)
     wanted = [a for a in session.plan.actions if a.id in selected and a.id not in blocked]
-    found = forecast(wanted, session.context(Silence(), force=force))
+    found = forecast(wanted, context)
     for action in session.plan.actions:
         if action.id not in found:
             absent = "; ".join(left_out[name] for name in action.targets if name in left_out)

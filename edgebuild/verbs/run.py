@@ -19,6 +19,7 @@ from edgebuild.plan.selection import own_targets, select
 from edgebuild.process import execute
 from edgebuild.process.worker import Workers
 from edgebuild.run.console import open_display
+from edgebuild.run.elsewhere import to_look, warn
 from edgebuild.run.engine import run_actions
 from edgebuild.run.outcome import forget_lost, materialise, run_result, worst
 from edgebuild.run.session import Session, open_session
@@ -110,7 +111,7 @@ def _foresee(options: RunOptions) -> int:
     found = []
     for path in options.manifests:
         session, chosen, left_out, force = _opened(path, options)
-        found.append(planned(session, chosen, left_out, force=force))
+        found.append(planned(session, chosen, left_out, force=force, remote=to_look(options.remote)))
     print_plans(found, form="json" if options.json else "text", explain=options.explain)
     return PENDING if options.exit_code and any(one.pending for one in found) else 0
 
@@ -183,7 +184,7 @@ def _remote(options: RunOptions) -> Iterator[Callable[[Store], RemoteTier | None
             return None
         from edgebuild.remote.tier import open_tier  # noqa: PLC0415 - most runs have no remote cache
 
-        tier = open_tier(store, os.environ, url=options.remote, mode=options.remote_mode, warn=_warn)
+        tier = open_tier(store, os.environ, url=options.remote, mode=options.remote_mode, warn=warn)
         opened.extend([tier] if tier else [])
         return tier
 
@@ -193,13 +194,9 @@ def _remote(options: RunOptions) -> Iterator[Callable[[Store], RemoteTier | None
         for tier in opened:
             summary = tier.close()
             for _, finding in summary.findings:
-                _warn(finding.message)
+                warn(finding.message)
             if not options.quiet:
                 print(summary.line(), file=sys.stderr)
-
-
-def _warn(text: str) -> None:
-    print(f"edgebuild: warning: {text}", file=sys.stderr)
 
 
 def _bring(

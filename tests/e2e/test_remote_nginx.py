@@ -67,6 +67,9 @@ def test_a_second_checkout_downloads_what_is_delivered_and_runs_nothing(
     writer: Workspace, server: Remote, tmp_path: Path
 ) -> None:
     reader = checkout(writer, tmp_path)
+    for words in (("plan",), ("run", "--dry-run"), ("explain",)):
+        looked = reader.eb(*words, "manifest.yaml", "--json", "--remote", server.url)
+        assert {row["state"] for row in looked.json()["actions"]} == {"cached"}
     ran = run(reader, server)
     assert ran.code == 0, ran.done.err
     assert ran.ran == set()
