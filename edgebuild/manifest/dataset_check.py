@@ -1,4 +1,4 @@
-"""A slow, complete look at a split: every label row, and the first bytes of every image.
+"""A slow, complete look at splits: every label row, the first and last bytes of every image, and copies.
 
 The rules are those under which Ultralytics (``ultralytics/data/utils.py: verify_image_label``) drops an image
 with a warning: silently training or validating on fewer images is worse than an error.
@@ -10,14 +10,17 @@ import math
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
+from edgebuild.amounts import counted
+from edgebuild.digest import digest_file
 from edgebuild.errors import Problem
 from edgebuild.suggest import listed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from edgebuild.digest import Digest
     from edgebuild.manifest.values import Split
 
 MOST = 100
@@ -30,9 +33,12 @@ _BOX = 5
 _OBB = 9
 _POLYGON = 7
 
+_JPEG, _JPEG_SCAN, _JPEG_END = b"\xff\xd8\xff", b"\xff\xda", b"\xff\xd9"
+_PNG, _PNG_END = b"\x89PNG\r\n\x1a\n", b"IEND\xaeB`\x82"
+
 _MAGIC: tuple[tuple[int, bytes], ...] = (
-    (0, b"\xff\xd8\xff"),  # JPEG, MPO
-    (0, b"\x89PNG\r\n\x1a\n"),
+    (0, _JPEG),  # MPO too
+    (0, _PNG),
     (0, b"BM"),
     (0, b"II*\x00"),  # TIFF and DNG, little endian
     (0, b"MM\x00*"),  # TIFF and DNG, big endian
@@ -45,8 +51,31 @@ _MAGIC_BYTES = 16
 
 
 def check_images(split: Split) -> list[Problem]:
-    """Return a problem for each image of a split that is empty, unreadable or no image by its first bytes."""
+    """Return a problem for each image of a split that is empty, unreadable, cut short or no image.
+
+    Whether it is one is told by its first bytes; cut short are JPEG and PNG files without their end.
+    """
     return _first(_image_problems(split))
+
+
+def check_copies(split: Split, validation: Split) -> list[Problem]:
+    """Return a problem for each image of a split that a validation image equals byte for byte."""
+    return _first(_copies(split, validation))
+
+
+def check_objects(split: Split, file: Path, task: str) -> list[Problem]:
+    """Return a problem when the labels of a split hold no object at all.
+
+    Args:
+        split: A split that trains or validates.
+        file: The dataset YAML.
+        task: The model's task; for ``classify`` there is nothing to check.
+    """
+    if task == "classify" or any(_has_text(split.root / label) for label in split.labels):
+        return []
+    message = f"not one object in its {counted(len(split.labels), 'label file')}"
+    hint = "nothing can be learned or measured on it; look where the labels went"
+    return [Problem(file=_shown(file), path=split.name, message=message, hint=hint)]
 
 
 def check_labels(
@@ -81,6 +110,7 @@ def _image_problems(split: Split) -> Iterator[Problem]:
         try:
             with path.open("rb") as stream:
                 start = stream.read(_MAGIC_BYTES)
+                cut = _is_cut(stream, start)
         except OSError as error:
             yield Problem(file=_shown(path), message=f"cannot be read: {error.strerror}")
             continue
@@ -91,6 +121,46 @@ def _image_problems(split: Split) -> Iterator[Problem]:
                 "it starts with a Git LFS pointer: run git lfs pull" if start.startswith(b"version ") else ""
             )
             yield Problem(file=_shown(path), message="is not an image by its first bytes", hint=hint)
+        elif cut:
+            yield Problem(file=_shown(path), message="the image is cut short", hint="restore or remove it")
+
+
+def _is_cut(stream: BinaryIO, start: bytes) -> bool:
+    """Return whether a JPEG or PNG file lacks its end.
+
+    Some cameras and programs write more after it: only where the file does not end as it should, all of it
+    is looked at. In a JPEG's scan no end marker can occur, so one behind the last scan is the image's own.
+    """
+    end = _JPEG_END if start.startswith(_JPEG) else _PNG_END if start.startswith(_PNG) else b""
+    if not end:
+        return False
+    size = stream.seek(0, os.SEEK_END)
+    stream.seek(max(0, size - len(end)))
+    if stream.read() == end:
+        return False
+    stream.seek(0)
+    data = stream.read()
+    found = data.rfind(end)
+    return found < 0 or (end == _JPEG_END and found < data.rfind(_JPEG_SCAN))
+
+
+def _copies(split: Split, validation: Split) -> Iterator[Problem]:
+    theirs: dict[int, list[Path]] = {}
+    for path in (validation.root / image for image in validation.images):
+        theirs.setdefault(path.stat().st_size, []).append(path)
+    known: dict[int, dict[Digest, Path]] = {}
+    for path in (split.root / image for image in split.images):
+        size = path.stat().st_size
+        if size in theirs:
+            if size not in known:  # most sizes occur once: hardly any image is read
+                known[size] = {digest_file(other): other for other in theirs[size]}
+            if other := known[size].get(digest_file(path)):
+                hint = f"it is {_shown(other)}; take it out of one of the two splits"
+                yield Problem(file=_shown(path), message="is a copy of a validation image", hint=hint)
+
+
+def _has_text(label: Path) -> bool:
+    return bool(label.read_bytes().strip())
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -7,13 +7,15 @@ from typing import TYPE_CHECKING
 
 from edgebuild.amounts import counted
 from edgebuild.errors import ManifestError
-from edgebuild.manifest.dataset_check import check_images, check_labels
+from edgebuild.manifest.dataset_check import check_copies, check_images, check_labels, check_objects
 from edgebuild.run.session import open_session
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from edgebuild.errors import Problem
+    from edgebuild.manifest.values import Dataset
+    from edgebuild.run.session import Session
 
 SHOWN = 5
 """How many problems are shown that differ in their place only."""
@@ -30,7 +32,7 @@ class CheckOptions:
 
 
 def check(options: CheckOptions) -> int:
-    """Check manifests, their plans and, unless told not to, every label and the head of every image.
+    """Check manifests, their plans and, unless told not to, every label and both ends of every image.
 
     Raises:
         ManifestError: Something is wrong; all of it, of every manifest.
@@ -50,10 +52,7 @@ def _check(path: str, options: CheckOptions) -> None:
     session = open_session(path, overrides=options.overrides, templates=options.templates)
     manifest, dataset = session.manifest, session.manifest.dataset
     if dataset is not None and options.data:
-        problems = []
-        for split in dataset.splits.values():
-            problems += check_images(split)
-            problems += check_labels(split, dataset.names, manifest.model.task, dataset.kpt_shape)
+        problems = _data_problems(session, dataset)
         if problems:
             raise ManifestError(shortened(problems))
     images = {split.name: len(split.images) for split in dataset.splits.values()} if dataset else {}
@@ -64,6 +63,25 @@ def _check(path: str, options: CheckOptions) -> None:
         print(f"  {name} cannot be built here: {why}")
     for note in dict.fromkeys(note for target in session.plan.targets for note in target.notes):
         print(f"  {note.level}: {note.message}" + (f"; {note.hint}" if note.hint else ""))
+
+
+def _data_problems(session: Session, dataset: Dataset) -> list[Problem]:
+    """Return what is wrong with files; what compares them or counts in them only where all can be read."""
+    model = session.manifest.model
+    problems = []
+    for split in dataset.splits.values():
+        problems += check_images(split)
+        problems += check_labels(split, dataset.names, model.task, dataset.kpt_shape)
+    if problems:
+        return problems
+    validation = dataset.splits[dataset.validation.split]
+    for name in dict.fromkeys((validation.name, *(("train",) if model.train else ()))):
+        problems += check_objects(dataset.splits[name], dataset.file, model.task)
+    # What is listed but neither calibrates nor trains may hold what it likes.
+    if {"calibrate", "train"} & {action.step for action in session.plan.actions}:
+        for split in dataset.splits.values():
+            problems += check_copies(split, validation) if split is not validation else []
+    return problems
 
 
 def shortened(problems: Iterable[Problem]) -> list[Problem]:

@@ -4,7 +4,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from edgebuild.manifest.dataset_check import MOST, check_images, check_labels
+from edgebuild.manifest.dataset_check import (
+    MOST,
+    check_copies,
+    check_images,
+    check_labels,
+    check_objects,
+)
 from edgebuild.manifest.values import Split
 
 if TYPE_CHECKING:
@@ -100,10 +106,14 @@ def test_a_misunderstood_format_is_not_told_ten_thousand_times(tmp_path: Path) -
     assert "the rest was not read" in problems[-1].message
 
 
+JPEG = b"\xff\xd8\xff\xe1 its thumbnail: \xff\xda.\xff\xd9 \xff\xda pixels \xff\xd9"
+PNG = b"\x89PNG\r\n\x1a\n pixels \x00\x00\x00\x00IEND\xaeB`\x82"
+
+
 @pytest.mark.parametrize(
     "start",
     [
-        b"\xff\xd8\xff\xe0", b"\x89PNG\r\n\x1a\n", b"BM\x00", b"II*\x00", b"MM\x00*",
+        JPEG, PNG, JPEG + b"more", PNG + b"more", b"BM\x00", b"II*\x00", b"MM\x00*",
         b"RIFF\x00\x00\x00\x00WEBPVP8 ",
         b"\x00\x00\x00\x20ftypavif", b"\x00\x00\x00\x0cjP  ",
     ],
@@ -119,7 +129,7 @@ def test_files_that_are_no_images_are_found(tmp_path: Path) -> None:
             "a.jpg": b"",
             "b.jpg": b"<html>",
             "c.jpg": b"version https://git-lfs",
-            "d.jpg": b"\xff\xd8\xff",
+            "d.jpg": JPEG,
         },
     )
     (tmp_path / "e.jpg").mkdir()
@@ -134,3 +144,33 @@ def test_files_that_are_no_images_are_found(tmp_path: Path) -> None:
         ("e.jpg", "cannot be read: Is a directory", ""),
         ("f.jpg", "cannot be read: No such file or directory", ""),
     ]
+
+
+@pytest.mark.parametrize("data", [JPEG[:-1], JPEG[:-4], JPEG[:5], PNG[:-1], PNG[:12], JPEG[:-2] + bytes(100)])
+def test_images_without_their_end_are_found(tmp_path: Path, data: bytes) -> None:
+    (problem,) = check_images(split(tmp_path, images={"a.jpg": data}))
+
+    assert (problem.message, problem.hint) == ("the image is cut short", "restore or remove it")
+
+
+def test_a_validation_without_objects_is_found(tmp_path: Path) -> None:
+    empty = split(tmp_path, labels={"a.txt": "", "b.txt": " \n"})
+
+    (problem,) = check_objects(empty, tmp_path / "data.yaml", "detect")
+
+    assert str(problem).startswith(f"{tmp_path}/data.yaml: val: not one object in its 2 label files; ")
+    assert check_objects(empty, tmp_path / "data.yaml", "classify") == []
+    one = split(tmp_path, labels={"a.txt": "", "b.txt": "0 0.5 0.5 0.1 0.1\n"})
+    assert check_objects(one, tmp_path / "data.yaml", "detect") == []
+
+
+def test_copies_are_found_by_their_bytes(tmp_path: Path) -> None:
+    (tmp_path / "val").mkdir()
+    validation = split(tmp_path / "val", images={"1.png": b"abc", "2.png": b"abd", "3.png": b"longer"})
+    train = split(tmp_path, images={"copy.png": b"abd", "same-size.png": b"abe", "other.png": b"x"})
+
+    (problem,) = check_copies(train, validation)
+
+    assert problem.file.endswith("copy.png")
+    assert problem.message == "is a copy of a validation image"
+    assert "val/2.png; take it out of one of the two splits" in problem.hint

@@ -19,10 +19,11 @@ targets: {cpu: {toolchain: onnxruntime, recipe: fp32}}
 """
 
 
-def checked(folder: Path, row: str) -> int:
+def checked(folder: Path, row: str, *, other: bytes = b" of another size") -> int:
     (folder / "manifest.yaml").write_text(POSE, encoding="utf-8")
-    for split in ("train", "val"):
-        for kind, name, data in (("images", "a.jpg", b"\xff\xd8\xff\xd9"), ("labels", "a.txt", row.encode())):
+    jpeg = b"\xff\xd8\xff", b"\xff\xd9"
+    for split, more in (("train", other), ("val", b"")):
+        for kind, name, data in (("images", "a.jpg", more.join(jpeg)), ("labels", "a.txt", row.encode())):
             place = folder / "data" / kind / split / name
             place.parent.mkdir(parents=True)
             place.write_bytes(data)
@@ -53,3 +54,16 @@ def test_of_many_problems_of_one_kind_the_first_are_shown_and_the_rest_counted()
     assert found[SHOWN - 1].message == "5 columns (and 95 more of these)"
     assert found[SHOWN:] == [other]
     assert shortened(same[:SHOWN]) == same[:SHOWN]
+
+
+def test_what_a_calibration_would_refuse_later_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("EDGEBUILD_CACHE", str(tmp_path / "cache"))
+    row = "0 0.5 0.5 0.2 0.2 0.4 0.4 2 0.6 0.6 1\n"
+    for name in ("copies", "empty"):
+        (tmp_path / name).mkdir()
+    with pytest.raises(ManifestError, match=r"train.a\.jpg: is a copy of a validation image"):
+        checked(tmp_path / "copies", row, other=b"")
+    with pytest.raises(ManifestError, match="val: not one object in its 1 label file"):
+        checked(tmp_path / "empty", "\n")
