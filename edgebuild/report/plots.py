@@ -1,4 +1,4 @@
-"""Charts of the report as SVG: accuracy against latency, and accuracy per class."""
+"""The report's chart of accuracy against latency, as SVG."""
 
 from __future__ import annotations
 
