@@ -64,13 +64,14 @@ class FindingsInput:
         role: What the consuming action calls it.
         name: File name inside ``in/<role>/``.
         actions: Ids of the actions.
-        ids: Ids of the findings that matter; others are left out, so that they change nothing.
+        levels: Level by id, where it is another than the finding's own. Only errors matter: what else is said
+            is left out, so that it changes nothing.
     """
 
     role: str
     name: str
     actions: tuple[str, ...]
-    ids: tuple[str, ...]
+    levels: tuple[tuple[str, str], ...] = ()
 
 
 Input = FileInput | TreeInput | ActionInput | FindingsInput

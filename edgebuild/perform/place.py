@@ -118,12 +118,13 @@ def place_inputs(
 
 
 def findings_text(item: FindingsInput, upstream: Mapping[str, ActionResult]) -> str:
-    """Return the findings of the actions that matter, as a JSON document."""
+    """Return the findings of the actions that are errors, as a JSON document."""
+    levels = dict(item.levels)
     rows = [
         {"action": name, "id": found.id, "message": found.message}
         for name in item.actions
         for found in upstream[name].findings
-        if found.id in item.ids
+        if levels.get(found.id, found.level) == "error"
     ]
     return canonical_json(rows)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from edgebuild.errors import Problem
 from edgebuild.suggest import did_you_mean, listed
@@ -11,7 +11,7 @@ from edgebuild.suggest import did_you_mean, listed
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
-    from edgebuild.action import Finding
+    from edgebuild.action import Action, Finding, LogRule
     from edgebuild.manifest.values import Manifest
     from edgebuild.toolchain.load import Toolchain
 
@@ -72,7 +72,7 @@ def finding_problems(manifest: Manifest, toolchains: Mapping[str, Toolchain]) ->
 
 
 def refused_notes(manifest: Manifest, notes: Mapping[str, Iterable[Finding]]) -> Iterator[Problem]:
-    """Yield what is known of targets before anything runs and is an error by their ``findings``.
+    """Yield what is known of targets before anything runs and is an error.
 
     No step says it, so no verdict would hear of it.
 
@@ -83,13 +83,41 @@ def refused_notes(manifest: Manifest, notes: Mapping[str, Iterable[Finding]]) ->
     for target in manifest.targets:
         levels = dict(target.findings)
         for note in notes.get(target.name, ()):
-            if levels.get(note.id) == "error":
+            if levels.get(note.id, note.level) == "error":
                 path = f"targets.{target.name}.findings.{note.id}"
-                line, column = manifest.positions.get(path, (0, 0))
+                target_place = manifest.positions.get(f"targets.{target.name}", (0, 0))
+                line, column = manifest.positions.get(path, target_place)
                 message = f"{note.message}: an error here"
                 yield Problem(
                     file=manifest.file, line=line, column=column, path=path, message=message, hint=note.hint
                 )
+
+
+def rules_for(toolchain: Toolchain, options: Mapping[str, Any]) -> tuple[LogRule, ...]:
+    """Return the rules of a toolchain that are for a target with these options."""
+    return tuple(
+        rule
+        for rule in toolchain.findings
+        if all(options.get(name) in values for name, values in rule.options)
+    )
+
+
+def rejecting(actions: Iterable[Action], levels: Mapping[str, str]) -> tuple[str, ...]:
+    """Return the ids of those actions that may say something that is an error to a target.
+
+    A tool says what its rules know. Our own steps say no errors by themselves; any of them may say what a
+    manifest takes for one.
+
+    Args:
+        actions: What a target is made by.
+        levels: The target's levels by finding.
+    """
+    asked = "error" in levels.values()
+    return tuple(
+        action.id
+        for action in actions
+        if asked or any(levels.get(rule.id, rule.level) == "error" for rule in action.findings)
+    )
 
 
 def levelled(findings: Iterable[Finding], levels: Mapping[str, str]) -> tuple[Finding, ...]:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from edgebuild.action import Finding
 from edgebuild.errors import Problem
 from edgebuild.gates import METRICS
+from edgebuild.plan.finding_levels import rules_for
 from edgebuild.plan.limits import fit_notes, fitted_export, limit_faults
 from edgebuild.plan.tool_version import version_faults, version_notes
 from edgebuild.toolchain.load import resolve_options
@@ -46,13 +47,26 @@ def target_problems(
         line, column = _position(manifest, place)
         return manifest.file, line, column, place
 
-    yield from resolve_options(toolchain, target.options, where, recipe=recipe)[1]
+    options, faults = resolve_options(toolchain, target.options, where, recipe=recipe)
+    yield from faults
+    yield from _rule_problems(manifest, target, toolchain, options)
     for place, text, hint in limit_faults(manifest, target, toolchain, recipe):
         yield _problem(manifest, place, text, hint)
     yield from _head_problems(manifest, target, toolchain, recipe)
     for option, text, hint in version_faults(target, toolchain, recipe, versions):
         yield _problem(manifest, f"{path}.options.{option}" if option else path, text, hint)
     yield from _data_problems(manifest, target, toolchain, recipe)
+
+
+def _rule_problems(
+    manifest: Manifest, target: Target, toolchain: Toolchain, options: Mapping[str, Any]
+) -> Iterator[Problem]:
+    """Yield the errors that options alone come to: no log has to be waited for."""
+    levels = dict(target.findings)
+    for rule in rules_for(toolchain, options):
+        if not rule.pattern and levels.get(rule.id, rule.level) == "error":
+            place = f"targets.{target.name}.options.{rule.options[-1][0]}"
+            yield _problem(manifest, place, rule.message, rule.hint)
 
 
 def chosen_head(target: Target, recipe: Recipe) -> str:

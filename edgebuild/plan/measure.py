@@ -238,10 +238,10 @@ def verdict(target: Target, artifact: Ref, measured: dict[str, Ref], heard: tupl
         target: Whose gates.
         artifact: What is judged (its size is a metric).
         measured: Step argument -> result: ``metrics``, ``benchmark``, ``baseline``, ``baseline-benchmark``.
-        heard: Ids of everything it was made by, whose findings may reject it.
+        heard: Ids of what may say something that rejects it.
     """
-    ids = tuple(name for name, level in target.findings if level == "error")
-    said = (FindingsInput(role="findings", name="findings.json", actions=heard, ids=ids),) if ids else ()
+    findings = FindingsInput(role="findings", name="findings.json", actions=heard, levels=target.findings)
+    said = (findings,) if heard else ()
     gates = [
         {"metric": g.metric, "kind": g.kind, "limit": g.limit, "evidence": g.evidence} for g in target.gates
     ]

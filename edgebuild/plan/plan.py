@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from edgebuild.errors import ManifestError
 from edgebuild.plan import measure
-from edgebuild.plan.finding_levels import finding_problems, refused_notes
+from edgebuild.plan.finding_levels import finding_problems, refused_notes, rejecting
 from edgebuild.plan.fit import chosen_head, chosen_recipe, target_notes, target_problems
 from edgebuild.plan.own_step import Ref
 from edgebuild.plan.reference import reference
@@ -193,7 +193,7 @@ class _Draft:
         float_model = reference(self.add, self._manifest, target, source)
         measured["verdict"] |= float_model.gates
         made_by = [artifact.action, *(ref.action for ref in measured["verdict"].values())]
-        heard = self._closure(made_by) if target.findings else ()
+        heard = rejecting((self._actions[name] for name in self._closure(made_by)), dict(target.findings))
         verdict = self.add(measure.verdict(target, artifact, measured["verdict"], heard))
         package = ""
         if target.ship:

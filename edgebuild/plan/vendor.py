@@ -6,17 +6,21 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from edgebuild.action import Action, TreeInput
+from edgebuild.errors import ManifestError, Problem
+from edgebuild.plan.finding_levels import rules_for
 from edgebuild.plan.fit import chosen_head
+from edgebuild.lint import beginning
 from edgebuild.plan.graph_files import graph_file_input, graph_file_paths, graph_file_steps
 from edgebuild.plan.quantization import without_decode
 from edgebuild.render import file_lookup, render_argv, render_text
 from edgebuild.toolchain.environment import ENVIRONMENT_TOOL
 from edgebuild.toolchain.load import resolve_options
+from edgebuild.toolchain.templates import program_fault
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from edgebuild.action import Input, LogRule
+    from edgebuild.action import Input
     from edgebuild.manifest.values import Manifest, Target
     from edgebuild.plan.own_step import FileRef, Ref
     from edgebuild.plan.tool_version import ToolVersion
@@ -52,6 +56,8 @@ def vendor_step(  # noqa: PLR0913, PLR0917 - an action has this many sides
     step = toolchain.steps[entry.step]
     refs = {role: get(source) for role, source in entry.inputs}
     variables = _step_variables(manifest, target, toolchain, recipe, step, refs, versions)
+    argv = render_argv(step.command.text, step.command.name, variables)
+    _refuse_other_programs(toolchain, step, argv)
     files = [(name, render_text(text.text, text.name, variables)) for name, text in step.files]
     inputs: tuple[Input, ...] = tuple(ref.to(role) for role, ref in refs.items())
     inputs = (*inputs, *graph_file_input(target, step))
@@ -61,7 +67,7 @@ def vendor_step(  # noqa: PLR0913, PLR0917 - an action has this many sides
     return Action(
         id=f"{target.name}/{entry.step}",
         step=entry.step,
-        argv=render_argv(step.command.text, step.command.name, variables),
+        argv=argv,
         env=step.env,
         env_pass=toolchain.env_pass,
         env_locate=toolchain.environment.locate,
@@ -71,7 +77,7 @@ def vendor_step(  # noqa: PLR0913, PLR0917 - an action has this many sides
         files=tuple((name, text) for name, text in files if text.strip()),
         tools=(*(f"{toolchain.name}/{name}" for name in step.tools), *own),
         success=step.success,
-        findings=_findings(toolchain, variables["options"]),
+        findings=rules_for(toolchain, variables["options"]),
         timeout=target.timeout or step.timeout,
         retries=step.retries,
         targets=(target.name,),
@@ -81,6 +87,20 @@ def vendor_step(  # noqa: PLR0913, PLR0917 - an action has this many sides
             for word in (f"--{name}", f"--{name.replace('_', '-')}", f"-{name}")
         ),
     )
+
+
+def _refuse_other_programs(toolchain: Toolchain, step: StepTemplate, argv: Sequence[str]) -> None:
+    """Refuse a command that starts what is no tool of its step; loading found what no value decides.
+
+    A program of the folder's own takes what it starts after `--`.
+    """
+    declared = {name: tool.executable for name, tool in toolchain.tools.items()}
+    started = argv[argv.index("--") + 1 :] if "--" in argv else ()
+    for word in (argv[0], *(word for word in started if word in declared.values())):
+        if fault := program_fault(step.name, word, step.tools, declared):
+            line, column = beginning(step.command.text)
+            problem = Problem(file=step.command.name, line=line, column=column, message=fault[0], hint=fault[1])
+            raise ManifestError([problem])
 
 
 def late_steps(  # noqa: PLR0913, PLR0917 - as many sides as the step itself
@@ -104,15 +124,6 @@ def late_steps(  # noqa: PLR0913, PLR0917 - as many sides as the step itself
     variables = _step_variables(manifest, target, toolchain, recipe, step, refs, versions)
     settings = without_decode(target.quantize) if chosen_head(target, recipe) == "cut" else target.quantize
     return graph_file_steps(target, step, settings, refs, variables, choice())
-
-
-def _findings(toolchain: Toolchain, options: Mapping[str, Any]) -> tuple[LogRule, ...]:
-    """Return the rules that are for a target with these options."""
-    return tuple(
-        rule
-        for rule in toolchain.findings
-        if all(options.get(name) in values for name, values in rule.options)
-    )
 
 
 def package_files(
@@ -141,6 +152,7 @@ def package_files(
     variables = _variables(manifest, target, toolchain, recipe, {})
     variables["tools"] = {chosen.tool: chosen.variables() for chosen in versions}
     variables["artifact"] = f"artifact/{artifact.name}"
+    variables["threads"] = target.benchmark.threads
     readme = [("", toolchain.package_readme)] if toolchain.package_readme else []
     texts = [
         (path, render_text(template.text, template.name, variables))

@@ -3,7 +3,7 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -16,6 +16,8 @@ from tests.unit.plans import REPOSITORY, ascend, plan, target, toolchain
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from edgebuild.manifest.values import Target
 
 WARNED = Finding(id="cpu-fallback", level="warning", message="X falls back to CPU")
 NOTED = Finding(id="step-warning", level="note", message="warning: y")
@@ -85,16 +87,56 @@ def test_only_an_error_makes_the_verdict_listen() -> None:
     assert hears(step_warning="warning", calibration_few="ignore") is None
     heard = hears(step_warning="warning", calibration_few="error")
     assert heard is not None
-    assert heard.ids == ("calibration-few",)
+    assert heard.levels == (("step-warning", "warning"), ("calibration-few", "error"))
     assert {"calibrate", "export", "quantize", "pi/validate"} <= set(heard.actions)
 
 
 def test_other_findings_do_not_change_what_a_verdict_reads() -> None:
-    heard = FindingsInput(role="findings", name="f.json", actions=("a",), ids=("cpu-fallback",))
+    levels = (("cpu-fallback", "error"),)
+    heard = FindingsInput(role="findings", name="f.json", actions=("a",), levels=levels)
     result = ActionResult(id="a", outcome=Outcome.RAN, findings=(WARNED,))
     text = findings_text(heard, {"a": result})
     assert json.loads(text) == [{"action": "a", "id": "cpu-fallback", "message": "X falls back to CPU"}]
     assert findings_text(heard, {"a": replace(result, findings=(WARNED, NOTED))}) == text
+
+
+def test_an_error_of_a_tool_rejects_unless_the_manifest_lowers_it() -> None:
+    def hears(**levels: str) -> tuple[str, ...]:
+        found = tuple((name.replace("_", "-"), level) for name, level in levels.items())
+        action = plan(ascend(findings=found)).action("ascend/verdict")
+        return next((i.actions for i in action.inputs if isinstance(i, FindingsInput)), ())
+
+    assert hears() == ("ascend/compile",)
+    errors = {rule.id for rule in toolchain("ascend").findings if rule.level == "error"}
+    assert hears(**{name.replace("-", "_"): "warning" for name in errors}) == ()
+
+    said = Finding(id="atc-internal", level="error", message="E19999")
+    result = ActionResult(id="a", outcome=Outcome.RAN, findings=(said, WARNED))
+    heard = FindingsInput(role="findings", name="f.json", actions=("a",))
+    assert [row["id"] for row in json.loads(findings_text(heard, {"a": result}))] == ["atc-internal"]
+    lowered = replace(heard, levels=(("atc-internal", "note"),))
+    assert findings_text(lowered, {"a": result}) == "[]"
+
+
+def test_our_own_steps_say_no_errors() -> None:
+    """A verdict hears them only where a manifest asks; see :func:`rejecting`."""
+    sources = (REPOSITORY / "edgebuild" / "steps").glob("*.py")
+    levels = [re.findall(r"level=\"(\w+)\"", path.read_text(encoding="utf-8")) for path in sources]
+    assert "error" not in {level for found in levels for level in found}
+
+
+def test_an_error_that_options_alone_come_to_is_refused_at_once() -> None:
+    def one(**more: Any) -> Target:
+        options = {"target_hardware": "AX650", "npu_mode": "NPU4"}
+        return target("ax", toolchain="axera", recipe="int8", options=options, **more)
+
+    with pytest.raises(ManifestError) as caught:
+        plan(one())
+    (problem,) = caught.value.problems
+    assert (problem.path, problem.message) == (
+        "targets.ax.options.npu_mode", "this chip has NPU1, NPU2 and NPU3"
+    )  # fmt: skip
+    assert plan(one(findings=(("npu-mode", "warning"),))).target("ax").package
 
 
 def test_a_finding_that_is_not_allowed_rejects(tmp_path: Path) -> None:
