@@ -1,5 +1,8 @@
 """``python -m edgebuild``."""
 
-from edgebuild.cli.entry import entry
+try:
+    from edgebuild.cli.entry import entry
+except KeyboardInterrupt:  # Ctrl-C may come at any moment
+    raise SystemExit(130) from None
 
 entry()

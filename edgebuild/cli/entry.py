@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 import sys
 
-from edgebuild.idle import answer
-
 
 def main() -> int:
     """Run the command line and return its exit code."""
+    from edgebuild.idle import answer  # noqa: PLC0415 - Ctrl-C may come at any moment
+
     text = answer(sys.argv[1:], dict(os.environ))
     if text is not None:
         sys.stdout.write(text)
@@ -21,4 +21,20 @@ def main() -> int:
 
 def entry() -> None:
     """Run the command line and exit with its code."""
-    sys.exit(main())
+    try:
+        sys.exit(_entry())
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+def _entry() -> int:
+    from edgebuild.cli import streams  # noqa: PLC0415 - as above
+
+    streams.mend()
+    try:
+        code = main()
+    except SystemExit as asked:  # argparse, after `--help` or a mistake
+        code = asked.code if isinstance(asked.code, int) else 0
+    except streams.LostOutputError as error:
+        return streams.lost(error)
+    return streams.finish(code)

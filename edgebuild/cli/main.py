@@ -13,6 +13,7 @@ from edgebuild import __version__
 from edgebuild.cli.calibrate import add_calibrate
 from edgebuild.cli.parts import Verbs, add_manifest, add_remote, add_verb, common, formatter, number
 from edgebuild.cli.plan import add_plan, add_what, asked_overrides, several
+from edgebuild.cli.streams import LostOutputError
 
 TYPE_CHECKING = False  # what type checkers take for true: importing typing costs more than this module
 
@@ -34,11 +35,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     options.argv = words
     verb: Callable[[argparse.Namespace], int] = options.verb
     try:
+        _stand_somewhere()
         return verb(options)
-    except BrokenPipeError:
-        # The reader of our output is gone (`| head`): not an error, and Python must not complain at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
+    except LostOutputError:
+        raise
     except KeyboardInterrupt:
         return 130
     except Exception as error:  # noqa: BLE001 - the last line of defence reports everything
@@ -55,6 +55,20 @@ def _parse(words: Sequence[str]) -> argparse.Namespace:
     if rest:
         options.words += rest
     return options
+
+
+def _stand_somewhere() -> None:
+    """Check that the working directory is there: every path is seen from it.
+
+    Raises:
+        UsageError: It is gone.
+    """
+    try:
+        os.getcwd()  # noqa: PTH109 - pathlib is not loaded yet
+    except FileNotFoundError:
+        from edgebuild.errors import UsageError  # noqa: PLC0415 - only when something is wrong
+
+        raise UsageError("the working directory is gone", hint="change to one that is there") from None
 
 
 def _report_error(error: Exception) -> int:

@@ -61,11 +61,17 @@ def _lines(session: Session) -> dict[str, int]:
 
 def show(ended: Sequence[Ended], *, as_json: bool, quiet: bool, explain: bool) -> None:
     """Print how a run ended: results on standard output, errors on standard error."""
-    if as_json:
-        print(_document(ended))
-    elif not quiet:
-        for one in ended:
-            _print_one(one, explain=explain)
+    try:
+        if as_json:
+            print(_document(ended))
+        elif not quiet:
+            for one in ended:
+                _print_one(one, explain=explain)
+    finally:  # also when standard output is full
+        _print_messages(ended)
+
+
+def _print_messages(ended: Sequence[Ended]) -> None:
     messages = [
         view.result.message
         for one in ended
