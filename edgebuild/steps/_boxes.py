@@ -1,13 +1,15 @@
 """Boxes for pictures, with NumPy alone: output tensor to boxes, label file to boxes.
 
 Only ``detections`` uses this, where importing torch would cost more than everything else. Metrics never come
-from here: they are Ultralytics' own.
+from here: they are Ultralytics' own. Overlapping boxes are dropped by the program that packages bring.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+
+from edgebuild.steps._on_device import suppress, suppress_rotated
 
 if TYPE_CHECKING:
     import numpy as np
@@ -67,9 +69,9 @@ def decode(  # noqa: PLR0913 - as many as the protocol has
     order = order[best[order] > confidence]
     corners, more = _corners(output[:4, order].T), output[4 + classes :, order].T
     kept = (
-        _suppress_rotated(corners, more[:, 0], ids[order], iou)
+        suppress_rotated(corners, more[:, 0], ids[order], iou)
         if rotated
-        else _suppress(corners, ids[order], iou)
+        else suppress(corners, ids[order], iou)
     )[:limit]
     return Boxes(corners=corners[kept], scores=best[order][kept], classes=ids[order][kept], more=more[kept])
 
@@ -80,79 +82,6 @@ def _corners(boxes: npt.NDArray[Any]) -> npt.NDArray[Any]:
 
     centre, size = boxes[:, :2], boxes[:, 2:]
     return np.concatenate([centre - size / 2, centre + size / 2], axis=1)
-
-
-def _suppress(corners: npt.NDArray[Any], ids: npt.NDArray[Any], iou: float) -> list[int]:
-    """Return the indices that survive greedy NMS within each class; the best box comes first."""
-    import numpy as np
-
-    kept: list[int] = []
-    alive = np.ones(len(corners), dtype=bool)
-    for index in range(len(corners)):
-        if alive[index]:
-            kept.append(index)
-            overlapping = overlap(corners[index], corners) > iou
-            alive &= ~(overlapping & (ids == ids[index]))
-    return kept
-
-
-def _suppress_rotated(
-    corners: npt.NDArray[Any], angles: npt.NDArray[Any], ids: npt.NDArray[Any], iou: float
-) -> list[int]:
-    """Return the indices that no better box of their class overlaps, one that is dropped itself included.
-
-    So does Ultralytics with rotated boxes (``ultralytics/utils/nms.py: TorchNMS.fast_nms``).
-    """
-    shapes = covariances(corners, angles)
-    return [
-        index
-        for index in range(len(corners))
-        if not ((likeness(shapes[index], shapes[:index]) >= iou) & (ids[:index] == ids[index])).any()
-    ]
-
-
-def covariances(corners: npt.NDArray[Any], angles: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """Return rotated boxes as normal distributions: (count, 5) means of x and y, variances, covariance.
-
-    Args:
-        corners: (count, 4) of the boxes before they are turned about their centres.
-        angles: (count,) in radians.
-    """
-    import numpy as np
-
-    centre, size = (corners[:, :2] + corners[:, 2:]) / 2, corners[:, 2:] - corners[:, :2]
-    a, b = (size**2 / 12).T
-    cos, sin = np.cos(angles), np.sin(angles)
-    spread = [a * cos**2 + b * sin**2, a * sin**2 + b * cos**2, (a - b) * cos * sin]
-    return np.concatenate([centre, np.stack(spread, axis=1)], axis=1)
-
-
-def likeness(one: npt.NDArray[Any], others: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """Return the overlap of a rotated box, (5,), with others, (count, 5), as Ultralytics' NMS has it.
-
-    It is 1 minus the Hellinger distance of their distributions (https://arxiv.org/abs/2106.06072;
-    ``ultralytics/utils/metrics.py: batch_probiou``).
-    """
-    import numpy as np
-
-    eps = 1e-7
-    dx, dy = one[0] - others[:, 0], one[1] - others[:, 1]
-    a, b, c = (one[place] + others[:, place] for place in (2, 3, 4))
-    both = a * b - c**2
-    far = (a * dy**2 + b * dx**2) / (both + eps) * 0.25 - c * dx * dy / (both + eps) * 0.5
-    own = [np.clip(box[..., 2] * box[..., 3] - box[..., 4] ** 2, 0, None) for box in (one, others)]
-    size = 0.5 * np.log(both / (4 * np.sqrt(own[0] * own[1]) + eps) + eps)
-    return 1 - np.sqrt(1 - np.exp(-np.clip(far + size, eps, 100)) + eps)
-
-
-def overlap(box: npt.NDArray[Any], others: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """Return the intersection over union of one box, (4,), with others, (count, 4)."""
-    import numpy as np
-
-    low, high = np.maximum(box[:2], others[:, :2]), np.minimum(box[2:], others[:, 2:])
-    shared = np.clip(high - low, 0, None).prod(1)
-    union = (box[2:] - box[:2]).prod() + (others[:, 2:] - others[:, :2]).prod(1) - shared
-    return shared / np.maximum(union, 1e-9)
 
 
 def to_image(

@@ -6,8 +6,10 @@ import json
 import os
 import subprocess
 import sys
+import tarfile
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pytest
 
 from tests.e2e.drawn import SIDE, write_drawn
@@ -116,6 +118,35 @@ found = YOLO(model, task=task).val(
 Path("theirs.json").write_text(json.dumps({key: float(value) for key, value in found.results_dict.items()}))
 """
 
+# What Ultralytics finds in the validation images, as the program of a package prints it.
+PREDICT = """
+import json, sys
+from pathlib import Path
+import numpy as np
+from ultralytics import YOLO
+
+model, task, side, validation = sys.argv[1], sys.argv[2], int(sys.argv[3]), sys.argv[4]
+said = {}
+for image in sorted(Path(validation).rglob("*.png")):
+    (found,) = YOLO(model, task=task).predict(
+        str(image), imgsz=side, conf=0.05, iou=0.7, rect=False, retina_masks=True, verbose=False)
+    if task == "classify":
+        best = [(found.probs.data[index], index) for index in found.probs.top5]
+        rows = [{"label": found.names[index], "score": float(score)} for score, index in best]
+    else:
+        boxes = found.boxes if found.obb is None else found.obb
+        rows = [{"label": found.names[int(label)], "score": float(score)}
+                for label, score in zip(boxes.cls, boxes.conf)]
+        more = {"box": boxes.xyxy} if found.obb is None else {"xywhr": boxes.xywhr}
+        more |= {"keypoints": found.keypoints.data} if task == "pose" else {}
+        more |= {"area": found.masks.data.sum((1, 2))} if task == "segment" and found.masks else {}
+        for name, values in more.items():
+            for row, value in zip(rows, values):
+                row[name] = value.tolist()
+    said[str(image)] = rows
+Path("predicted.json").write_text(json.dumps(said))
+"""
+
 
 def in_python(workspace: Workspace, program: str, *words: object) -> None:
     variables = {"YOLO_OFFLINE": "true", "YOLO_AUTOINSTALL": "false", "YOLO_CONFIG_DIR": str(workspace.cache)}
@@ -147,6 +178,45 @@ def metrics(ran: Ran, target: str) -> dict[str, float]:
     return {one["name"]: one["value"] for one in ran.target(target)["metrics"]}
 
 
+def starter(workspace: Workspace, target: str, images: list[str]) -> dict[str, list[dict[str, Any]]]:
+    """Run the program in a target's package; return what it prints of each image."""
+    package = workspace.folder / "unpacked"
+    with tarfile.open(workspace.folder / f"dist/drawn/drawn-{target}-0.0.0.tar.gz") as file:
+        file.extractall(package, filter="data")
+    done = subprocess.run(
+        [sys.executable, "run.py", "--confidence", "0.05", *images],
+        cwd=package, env=workspace.environment({}), capture_output=True, text=True, check=False, timeout=120,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    found: dict[str, list[dict[str, Any]]] = {}
+    for line in done.stdout.splitlines():
+        if line.startswith("{"):
+            found[next(reversed(found))].append(json.loads(line))
+        else:
+            found[line.rpartition(": ")[0]] = []
+    return found
+
+
+def assert_same_objects(ours: list[dict[str, Any]], theirs: list[dict[str, Any]]) -> None:
+    """Compare what a package's program prints of an image with what Ultralytics finds in it."""
+    left = list(theirs)
+    for one in ours:
+        if left and _is_same(one, left[0]):
+            assert one.get("area", 0) == pytest.approx(left.pop(0).get("area", 0), rel=0.1, abs=20)
+        else:  # Ultralytics predicts no object whose mask is empty, though it counts them when it validates
+            assert one.get("area", 99) < 20, (one, left[:1])
+    assert not left
+
+
+def _is_same(one: dict[str, Any], other: dict[str, Any]) -> bool:
+    numbers = other.keys() - {"label", "score", "area"}
+    return (
+        one["label"] == other["label"]
+        and abs(one["score"] - other["score"]) < 2e-3
+        and all(np.allclose(one[name], other[name], rtol=0, atol=0.11) for name in numbers)
+    )
+
+
 def spoil_a_label(workspace: Workspace, task: str) -> None:
     """Label one validation image otherwise."""
     if task == "classify":
@@ -170,6 +240,12 @@ def test_a_task_goes_through_the_chain_and_scores_as_in_ultralytics(tmp_path: Pa
     value = metrics(ran, "fp32")[ours]
     assert value == pytest.approx(said[theirs], abs=2e-4)
     assert 0.02 < value < 0.98, "a metric at its end would hide a difference"
+    in_python(workspace, PREDICT, model, task, SIDE, workspace.folder / validation)
+    predicted = json.loads((workspace.folder / "predicted.json").read_text(encoding="utf-8"))
+    assert sum(map(len, predicted.values())) > 20 or task == "classify"
+    printed = starter(workspace, "fp32", list(predicted))
+    for image, objects in predicted.items():
+        assert_same_objects(printed[image], objects)
     assert 0 <= metrics(ran, "int8")[ours] <= 1
     pictures = (workspace.folder / "build/drawn/report.html").read_text(encoding="utf-8")
     drawn = {"segment": "<polygon", "obb": "<polygon", "pose": "<circle", "classify": "labelled"}

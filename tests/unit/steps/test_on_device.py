@@ -101,6 +101,42 @@ def test_keypoints_and_classes_have_their_own_shape(package: Callable[..., Path]
     assert best == [{"label": "nut", "score": 0.75}, {"label": "bolt", "score": 0.25}]
 
 
+def test_bars_that_cross_are_two_objects_and_keep_their_angles(package: Callable[..., Path]) -> None:
+    bars = candidates(
+        (40, 32, 32, 4, 0.9, 0.1, 0.0),
+        (40, 32, 32, 4, 0.8, 0.1, np.pi / 2),
+        (40, 32, 31, 4, 0.7, 0.1, 0.02),  # the first one again
+    )
+    found = Model(package(task="obb")).finish([bars], (2.0, 8, 0, 48, 32), 0.25, 0.7)
+    assert found == [
+        {"label": "bolt", "score": 0.9, "xywhr": [16.0, 16.0, 16.0, 2.0, 0.0],
+         "corners": [[24.0, 17.0], [24.0, 15.0], [8.0, 15.0], [8.0, 17.0]]},
+        {"label": "bolt", "score": 0.8, "xywhr": [16.0, 16.0, 16.0, 2.0, 1.5708],
+         "corners": [[15.0, 24.0], [17.0, 24.0], [17.0, 8.0], [15.0, 8.0]]},
+    ]  # fmt: skip
+
+
+def test_a_mask_is_given_in_run_lengths_of_the_image(package: Callable[..., Path]) -> None:
+    boxes = candidates((48, 32, 48, 32, 0.9, 0.1, 1.0, 0.0), (48, 32, 48, 32, 0.1, 0.8, 0.0, 1.0))
+    left_half = np.where(np.arange(24) < 12, 1.0, -1.0) * np.ones((16, 1))
+    prototypes = np.stack([left_half, np.ones((16, 24))])[None].astype(np.float32)
+    one, other = Model(package(task="segment")).finish([boxes, prototypes], (2.0, 0, 0, 48, 32), 0.25, 0.7)
+    assert one["box"] == other["box"] == [12.0, 8.0, 36.0, 24.0]
+    # 12 columns, of 16 pixels each, lie on the left of the middle and in the box.
+    assert one["area"] == 12 * 16
+    assert one["mask"]["size"] == [32, 48]
+    assert one["mask"]["counts"] == [12 * 32 + 8, *([16, 16] * 12)[:-1], 24 * 32 + 8]
+    assert other["area"] == 24 * 16
+    assert sum(other["mask"]["counts"]) == 32 * 48
+
+
+def test_a_mask_that_begins_in_the_corner_begins_with_no_pixels_outside(package: Callable[..., Path]) -> None:
+    box = candidates((48, 32, 96, 64, 0.9, 0.1, 1.0))
+    whole = np.ones((1, 1, 16, 24), dtype=np.float32)
+    (one,) = Model(package(task="segment")).finish([box, whole], (2.0, 0, 0, 48, 32), 0.25, 0.7)
+    assert one["mask"] == {"size": [32, 48], "counts": [0, 32 * 48]}
+
+
 def test_a_cut_head_is_decoded_first(package: Callable[..., Path], monkeypatch: pytest.MonkeyPatch) -> None:
     root = package(head={"kind": "cut"})
     (root / "decode.py").write_text(

@@ -286,6 +286,41 @@ class Model:
         return Engine()
 """
 
+ONNXRUNTIME = """
+import os
+
+import numpy as np
+
+class ExecutionMode:
+    ORT_SEQUENTIAL = "in sequence"
+
+class SessionOptions:
+    def __init__(self):
+        self.entries = {}
+
+    def add_session_config_entry(self, name, value):
+        self.entries[name] = value
+
+class Input:
+    name, type = "images", TYPE
+
+class InferenceSession:
+    def __init__(self, path, options, providers):
+        assert os.environ["ORT_DISABLE_TELEMETRY"] == "1"
+        assert path == "model.om" and providers == ["CPUExecutionProvider"]
+        assert (options.intra_op_num_threads, options.inter_op_num_threads) == (3, 1)
+        assert options.execution_mode == "in sequence"
+        assert options.entries == {"session.intra_op.allow_spinning": "0"}
+
+    def get_inputs(self):
+        return [Input]
+
+    def run(self, names, given):
+        image = given["images"]
+        assert names is None and image.dtype == (np.float16 if "16" in TYPE else np.float32)
+        return [image.mean((2, 3)), image[:, :, 0, 0]]
+"""
+
 NET_RUN = """#!{python}
 import pathlib, sys
 import numpy as np
@@ -322,6 +357,7 @@ def run(
         "recipe": recipe,
         "input_shape": list(SHAPE),
         "model": {"input": "images", "task": "detect", "classes": 2},
+        "threads": 3,
     }
     program = render_text(template.text, template.name, variables)
     files = {"run.py": program, "device.py": DEVICE, "model.json": json.dumps({"outputs": outputs}), **stubs}
@@ -357,6 +393,12 @@ def sees(done: subprocess.CompletedProcess[str], *, within: float = 2e-3) -> lis
         array = np.asarray(values).reshape(*SHAPE[:2], -1)
         assert np.abs(array - right[..., None]).max() < within
     return [shape for _, shape, _ in found]
+
+
+@pytest.mark.parametrize("kind", ["tensor(float)", "tensor(float16)"])
+def test_onnxruntime_is_set_up_as_it_was_timed(tmp_path: Path, kind: str) -> None:
+    stubs = {"onnxruntime.py": f"TYPE = {kind!r}\n{ONNXRUNTIME}"}
+    assert sees(run(tmp_path, "onnxruntime", "fp32", stubs)) == [[2, 3], [2, 3]]
 
 
 @pytest.mark.parametrize("aipp", [None, "rgb", "bgr"])
