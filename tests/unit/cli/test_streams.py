@@ -52,10 +52,8 @@ def test_messages_that_cannot_be_written_change_no_exit_code(redirection: str) -
 
 
 def test_a_reader_that_is_gone_is_no_error() -> None:
-    mended = (
-        "from edgebuild.cli import streams; streams.mend(); import os, sys; r, w = os.pipe(); os.close(r)"
-    )
-    script = f"{mended}; os.dup2(w, 1); print('x' * 99999); sys.exit(streams.finish(4))"
+    script = "from edgebuild.cli import streams; streams.mend(); import os, sys; "
+    script += "r, w = os.pipe(); os.close(r); os.dup2(w, 1); print('x' * 99999); sys.exit(streams.finish(4))"
     assert ended("", "-c", script).returncode == 4
 
 
@@ -83,15 +81,13 @@ def test_a_working_directory_that_is_gone_is_said(
     assert capsys.readouterr().err.startswith("edgebuild: the working directory is gone\n")
 
 
-@pytest.mark.parametrize(
-    "module", ["edgebuild.cli.entry", "edgebuild.idle", "edgebuild.cli.main", "argparse"]
-)
+@pytest.mark.parametrize("module", ["cli.entry", "idle", "cli.main"])
 def test_ctrl_c_at_any_moment_shows_no_traceback(module: str) -> None:
     """The signal comes while a module is loaded."""
     script = "import runpy, sys; from importlib.abc import MetaPathFinder as F\n"
     script += "class Signal(F):\n    def find_spec(self, name, path=None, target=None):\n"
-    script += f"        if name == {module!r}: raise KeyboardInterrupt\n"
-    script += f"sys.modules.pop({module!r}, None); sys.meta_path.insert(0, Signal())\n"
+    script += f"        if name == 'edgebuild.{module}': raise KeyboardInterrupt\n"
+    script += "sys.meta_path.insert(0, Signal())\n"
     script += "sys.argv = ['edgebuild', 'run', 'm.yaml']; runpy.run_module('edgebuild', run_name='__main__')"
     done = ended("", "-c", script)
     assert (done.returncode, done.stderr) == (130, "")
