@@ -19,6 +19,7 @@ from edgebuild.plan.own_step import (
     split_input,
     validation_input,
 )
+from edgebuild.plan.quantization import type_arguments
 
 if TYPE_CHECKING:
     from edgebuild.manifest.values import Export, Manifest, Quantize, Target
@@ -227,10 +228,7 @@ def quantize(  # noqa: PLR0913 - the settings of a quantization
 ) -> Action:
     """Return the static QDQ quantization; ``pairs``: with float weights and biases."""
     arguments = ["--model", model.path("model"), "--ranges", measured.path("ranges")]
-    arguments += ["--activation", settings.activation, "--weight", settings.weight]
-    arguments += ["--per-channel"] if settings.per_channel else []
-    arguments += ["--reduce-range"] if settings.reduce_range else []
-    arguments += ["--pairs"] if pairs else []
+    arguments += type_arguments(settings, pairs=pairs)
     arguments += ["--naive"] if naive else ["--keep-float", *settings.keep_float]
     arguments += ["--output", "out/model.onnx", "--report", "out/quantize.json"]
     return own_step(

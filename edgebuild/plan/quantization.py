@@ -86,6 +86,14 @@ def dynamic_label(settings: Quantize, *, batch: int, head: str) -> str:
     return f"@{'-'.join(parts)}"
 
 
+def type_arguments(settings: Quantize, *, pairs: bool) -> list[str]:
+    """Return what the quantize step is told of types; ``pairs``: with float weights and biases."""
+    arguments = ["--activation", settings.activation, "--weight", settings.weight]
+    arguments += ["--per-channel"] if settings.per_channel else []
+    arguments += ["--reduce-range"] if settings.reduce_range else []
+    return [*arguments, *(["--pairs"] if pairs else [])]
+
+
 def variant_label(
     settings: Quantize,
     *,

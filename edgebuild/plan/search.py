@@ -12,7 +12,7 @@ from edgebuild.manifest.schema import with_defaults
 from edgebuild.plan.measure import EVALUATION_THREADS
 from edgebuild.plan.own_step import Ref, dataset_file, own_step, validation_input
 from edgebuild.plan.probes import PROBES_FILE, SETTINGS_FILE, tools
-from edgebuild.plan.quantization import variant_label
+from edgebuild.plan.quantization import type_arguments, variant_label
 
 if TYPE_CHECKING:
     from edgebuild.manifest.values import Manifest, Quantize, Target
@@ -112,10 +112,7 @@ def quantize(
     ranges = Ref(action=found, output="ranges", name="ranges.json")
     choice = Ref(action=found, output="choice", name="choice.json")
     arguments = ["--model", model.path("model"), "--ranges", ranges.path("ranges")]
-    arguments += ["--activation", settings.activation, "--weight", settings.weight]
-    arguments += ["--per-channel"] if settings.per_channel else []
-    arguments += ["--reduce-range"] if settings.reduce_range else []
-    arguments += ["--pairs"] if pairs else []
+    arguments += type_arguments(settings, pairs=pairs)
     arguments += ["--choice", choice.path("choice")]
     return own_step(
         f"quantize@searched{label.replace('@', '-', 1)}",
