@@ -174,24 +174,51 @@ def _size_findings(chosen: Sequence[Facts], validation: Sequence[Facts]) -> Iter
         yield "calibration-size", text, hint
 
 
-def class_findings(chosen: ClassCount, validation: ClassCount, names: Sequence[str]) -> Iterator[Finding]:
-    """Yield which classes calibration shows too little of."""
+def class_findings(
+    chosen: ClassCount, validation: ClassCount, names: Sequence[str], *, available: ClassCount, sample: str
+) -> Iterator[Finding]:
+    """Yield which classes calibration shows too little of.
+
+    Args:
+        chosen: What the calibration images show.
+        validation: What the validation images show.
+        names: Class names by id.
+        available: What the images show that calibration was chosen from.
+        sample: How it was chosen; the advice goes by both.
+    """
     shown = [class_id for class_id in range(len(names)) if validation.share(class_id)]
     ours = [class_id for class_id in range(len(names)) if chosen.share(class_id)]
-    hint = "calibrate on images that show what the model is for; sample: stratified covers the classes"
     if len(ours) == 1 and len(shown) > 1:
         text = f"the calibration images show one class only, {names[ours[0]]}; validation shows {len(shown)}"
-        yield "calibration-one-class", text, hint
+        others = [one for one in shown if one not in ours]
+        yield "calibration-one-class", text, _more_of(others, chosen, available, sample)
         return
-    missing = [names[one] for one in shown if one not in ours]
+    missing = [one for one in shown if one not in ours]
     if missing:
         more = f" and {len(missing) - _NAMED} more" if len(missing) > _NAMED else ""
-        text = f"no calibration image shows {', '.join(missing[:_NAMED])}{more}, which validation does"
-        yield "calibration-class-missing", text, hint
+        named = ", ".join(names[one] for one in missing[:_NAMED])
+        text = f"no calibration image shows {named}{more}, which validation does"
+        yield "calibration-class-missing", text, _more_of(missing, chosen, available, sample)
     rare = [
-        f"{names[one]} ({chosen.share(one):.0%} of the images, in validation {validation.share(one):.0%})"
+        one
         for one in ours
         if validation.share(one) >= COMMON and chosen.share(one) < SHARE * validation.share(one)
     ]
     if rare:
-        yield "calibration-class-rare", f"calibration hardly shows {', '.join(rare[:_NAMED])}", hint
+        shares = [
+            f"{names[one]} ({chosen.share(one):.0%} of the images, in validation {validation.share(one):.0%})"
+            for one in rare[:_NAMED]
+        ]
+        text = f"calibration hardly shows {', '.join(shares)}"
+        yield "calibration-class-rare", text, _more_of(rare, chosen, available, sample)
+
+
+def _more_of(classes: Sequence[int], chosen: ClassCount, available: ClassCount, sample: str) -> str:
+    """Return how more images of some classes come to calibrate."""
+    if not any(available.showing.get(one, 0) > chosen.showing.get(one, 0) for one in classes):
+        if sample == "list":
+            return "list images that show what the model is for (dataset.calibration.images)"
+        return "the split to choose from has no more of them: add images that show what the model is for"
+    if sample != "stratified":
+        return "set dataset.calibration.sample: stratified, which covers the classes"
+    return "the split has more of them: ask for more images (dataset.calibration.images)"

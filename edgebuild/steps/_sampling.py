@@ -3,10 +3,11 @@
 ``stratified`` makes sure that rare classes are seen. It has two parts:
 
 1. Half of the sample covers the classes evenly. In turn, the class with the fewest chosen images (of equals
-   the rarest, then the lowest id) gets the next image that shows it, until every class has its share, which
-   is half the sample divided by the number of classes and at least 1, or has no images left.
+   the rarest, then the lowest id) gets the next image that shows it. It takes more than half where that
+   is too little to show every class.
 2. The other half is drawn at random from what is left, images without objects included, so that the split
-   keeps its own mix.
+   keeps its own mix. Its order is another one: in the same, it would take just those images that the
+   first half had skipped, and where images show several classes nothing would be left of the evenness.
 
 "Next" and "at random" both mean the order of the SHA-256 of the seed and the image's own digest: no clock, no
 order of the file system, no path outside the tree.
@@ -38,11 +39,11 @@ class Candidate:
     classes: Mapping[int, int]
 
 
-def shuffle(candidates: Iterable[Candidate], *, seed: int) -> list[Candidate]:
-    """Return the candidates in the order that the seed and their content give."""
+def shuffle(candidates: Iterable[Candidate], *, seed: int, what: str = "") -> list[Candidate]:
+    """Return the candidates in the order that the seed and their content give; for something else another."""
 
     def key(candidate: Candidate) -> tuple[str, str]:
-        return hashlib.sha256(f"{seed}:{candidate.digest}".encode()).hexdigest(), candidate.file
+        return hashlib.sha256(f"{seed}:{what}{candidate.digest}".encode()).hexdigest(), candidate.file
 
     return sorted(candidates, key=key)
 
@@ -63,20 +64,21 @@ def stratify(candidates: Sequence[Candidate], count: int, *, seed: int) -> list[
     images = Counter(class_id for candidate in waiting for class_id in candidate.classes)
     if not images:
         return waiting[:count]
-    share = max(1, count // (2 * len(images)))
     queues = {class_id: _showing(class_id, waiting) for class_id in images}
     chosen: dict[str, Candidate] = {}
     seen: Counter[int] = Counter()
     wanting = set(images)
     while wanting and len(chosen) < count:
         class_id = min(wanting, key=lambda one: (seen[one], images[one], one))
+        if seen[class_id] and len(chosen) >= count // 2:
+            break
         found = next((one for one in queues[class_id] if one.file not in chosen), None)
-        if seen[class_id] >= share or found is None:
+        if found is None:
             wanting.discard(class_id)
             continue
         chosen[found.file] = found
         seen.update(found.classes.keys())
-    rest = [one for one in waiting if one.file not in chosen]
+    rest = shuffle((one for one in waiting if one.file not in chosen), seed=seed, what="rest:")
     return [*chosen.values(), *rest[: count - len(chosen)]]
 
 

@@ -52,7 +52,9 @@ def main(argv: Sequence[str]) -> None:
     refuse_overlap(candidates, arguments.validation)
     chosen = choose(candidates, arguments.images, sample=arguments.sample, seed=arguments.seed)
     facts = measure_images([images[one.file] for one in chosen], "calibration images looked at")
-    compare_with_validation(chosen, facts, arguments.validation, dataset)
+    compare_with_validation(
+        chosen, facts, arguments.validation, dataset, candidates=candidates, sample=arguments.sample
+    )
     height, width = arguments.imgsz
     paths = [images[candidate.file].path for candidate in chosen]
     write_tensors(arguments.tensors, paths, (height, width), task=arguments.task)
@@ -148,9 +150,23 @@ def refuse_overlap(candidates: Sequence[Candidate], validation: str) -> None:
 
 
 def compare_with_validation(
-    chosen: Sequence[Candidate], facts: Sequence[Facts], validation: str, dataset: Dataset
+    chosen: Sequence[Candidate],
+    facts: Sequence[Facts],
+    validation: str,
+    dataset: Dataset,
+    *,
+    candidates: Sequence[Candidate],
+    sample: str,
 ) -> None:
     """Refuse pictures that also validate, and tell where calibration does not stand for validation.
+
+    Args:
+        chosen: The calibration images.
+        facts: How they look.
+        validation: Tree of the validation split.
+        dataset: Names and task.
+        candidates: What they were chosen from.
+        sample: How.
 
     Raises:
         StepFailure: A picture is in both, all are one, or a validation image cannot be read.
@@ -163,7 +179,7 @@ def compare_with_validation(
     shown = _count([describe(image, dataset) for image in images])
     for name, message, hint in (
         *image_findings(facts, theirs),
-        *class_findings(ours, shown, dataset.names),
+        *class_findings(ours, shown, dataset.names, available=_count(candidates), sample=sample),
     ):
         report_finding(name, message, hint=hint)
 

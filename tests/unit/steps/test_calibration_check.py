@@ -94,9 +94,35 @@ def count(images: int, *showing: int) -> ClassCount:
     ],
 )
 def test_classes_are_compared_by_the_share_of_images(ours: ClassCount, expected: list[str]) -> None:
-    found = list(class_findings(ours, count(100, 50, 40, 40), NAMES))
+    found = list(class_findings(ours, count(100, 50, 40, 40), NAMES, available=ours, sample="stratified"))
     assert [name for name, _, _ in found] == expected
 
 
 def test_a_dataset_of_one_class_is_fine() -> None:
-    assert list(class_findings(count(9, 9), count(9, 9), ("bolt",))) == []
+    nine = count(9, 9)
+    assert list(class_findings(nine, nine, ("bolt",), available=nine, sample="stratified")) == []
+
+
+@pytest.mark.parametrize(
+    ("sample", "available", "advice"),
+    [
+        ("random", count(90, 50, 40, 9), "set dataset.calibration.sample: stratified"),
+        ("stratified", count(90, 50, 40, 9), "ask for more images (dataset.calibration.images)"),
+        ("stratified", count(90, 50, 40, 1), "the split to choose from has no more of them"),
+        ("random", count(90, 50, 40, 1), "the split to choose from has no more of them"),
+        ("list", count(40, 20, 20, 1), "list images that show what the model is for"),
+    ],
+)
+def test_the_advice_fits_what_is_set_and_what_there_is(
+    sample: str, available: ClassCount, advice: str
+) -> None:
+    chosen, validation = count(40, 20, 20, 1), count(100, 50, 40, 40)
+    ((_, _, hint),) = class_findings(chosen, validation, NAMES, available=available, sample=sample)
+    assert advice in hint
+
+
+@pytest.mark.parametrize("ours", [count(9, 9, 0, 0), count(9, 5, 5, 0)])
+def test_no_advice_asks_for_what_is_set_already(ours: ClassCount) -> None:
+    there = count(100, 50, 40, 40)
+    ((_, _, hint),) = class_findings(ours, there, NAMES, available=there, sample="stratified")
+    assert hint == "the split has more of them: ask for more images (dataset.calibration.images)"

@@ -57,3 +57,30 @@ def test_more_classes_than_images() -> None:
 def test_a_split_without_any_object_is_shuffled() -> None:
     empty = _candidates([[]] * 5)
     assert stratify(empty, 3, seed=7) == shuffle(empty, seed=7)[:3]
+
+
+def _shown(chosen: list[Candidate]) -> list[int]:
+    return [sum(class_id in one.classes for one in chosen) for class_id in range(4)]
+
+
+@pytest.mark.parametrize("count", [8, 12, 20])
+def test_classes_are_covered_more_evenly_than_by_chance_where_images_show_several(count: int) -> None:
+    draw = random.Random(5)
+    odds = (0.9, 0.5, 0.2, 0.1)
+    images = _candidates([[one for one in range(4) if draw.random() < odds[one]] for _ in range(90)])
+    rarest = {"stratified": 0, "random": 0}
+    for seed in range(10):
+        rarest["random"] += min(_shown(shuffle(images, seed=seed)[:count]))
+        rarest["stratified"] += min(_shown(stratify(images, count, seed=seed)))
+        assert min(_shown(stratify(images, count, seed=seed))) >= count // 6
+    assert rarest["stratified"] >= 4 * rarest["random"]
+
+
+def test_the_random_half_does_not_take_what_the_even_half_skipped() -> None:
+    """In one order for both, the sample would be the first images of it, whatever they show."""
+    images = _candidates([[0, 1]] * 30 + [[0]] * 30 + [[1]] * 30)
+    assert any(
+        {one.file for one in stratify(images, 12, seed=seed)}
+        != {one.file for one in shuffle(images, seed=seed)[:12]}
+        for seed in range(3)
+    )
