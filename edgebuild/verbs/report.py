@@ -8,7 +8,8 @@ from dataclasses import dataclass
 
 from edgebuild.report.write import write_report
 from edgebuild.run.forecast import forecast
-from edgebuild.run.outcome import materialise, run_result
+from edgebuild.run.outcome import run_result
+from edgebuild.run.placing import materialise
 from edgebuild.run.session import Silence, open_session
 
 

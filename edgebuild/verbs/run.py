@@ -21,7 +21,8 @@ from edgebuild.process.worker import Workers
 from edgebuild.run.console import open_display
 from edgebuild.run.elsewhere import to_look, warn
 from edgebuild.run.engine import run_actions
-from edgebuild.run.outcome import forget_lost, materialise, run_result, worst
+from edgebuild.run.outcome import forget_lost, run_result, worst
+from edgebuild.run.placing import materialise
 from edgebuild.run.session import Session, open_session
 from edgebuild.run.watch import watched_files, watched_variables
 from edgebuild.verbs.plan import PENDING, planned, print_plans

@@ -8,7 +8,8 @@ import pytest
 from edgebuild.action import Output
 from edgebuild.perform.action import perform
 from edgebuild.results import run_document
-from edgebuild.run.outcome import TRAINED, materialise, run_result, worst
+from edgebuild.run.outcome import run_result, worst
+from edgebuild.run.placing import TRAINED, materialise
 from tests.unit import plans
 from tests.unit.workbench import shell
 

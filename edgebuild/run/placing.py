@@ -1,0 +1,129 @@
+"""Files in the workspace: artifacts, packages and trained weights where people look for them."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import TYPE_CHECKING
+
+from edgebuild.cache.store import beside, store_error
+from edgebuild.lock import held
+from edgebuild.plan.own_step import Ref
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+
+    from edgebuild.action import ActionResult, Artifact
+    from edgebuild.memo import Memo
+    from edgebuild.perform.context import Context
+    from edgebuild.plan.plan import Plan, TargetPlan
+
+TRAINED = ""
+"""In place of a target's name: what a training left, which is no target's alone."""
+
+_TRAINING = {"weights": "best.pt", "summary": "training.json"}
+"""What of a training people get, by role, and what it is called beside the targets."""
+
+
+def materialise(
+    plan: Plan, results: Mapping[str, ActionResult], context: Context, targets: tuple[str, ...]
+) -> dict[str, dict[str, Path]]:
+    """Put artifacts and packages where users look for them; files that are right already are left alone.
+
+    Returns:
+        Per target, the paths of its ``artifact``, ``package`` and ``measurements``, absolute; by
+        :data:`TRAINED`, those of the trained ``weights`` and of their ``summary``.
+
+    Raises:
+        LostError: Something that is needed is not to be had from the store.
+    """
+    _require_documents(plan, results, context)
+    chosen = [target for target in plan.targets if target.name in targets]
+    with _alone(context):
+        placed = {target.name: _place_all(plan, target, results, context) for target in chosen}
+        return placed | _place_training(plan, results, context)
+
+
+def _place_training(
+    plan: Plan, results: Mapping[str, ActionResult], context: Context
+) -> dict[str, dict[str, Path]]:
+    result = results.get("train") if plan.manifest.model.train is not None else None
+    if result is None or not result.artifacts:
+        return {}
+    folder = plan.manifest.folder / "build" / plan.manifest.name / "train"
+    places = {role: folder / name for role, name in _TRAINING.items()}
+    for role, place in places.items():
+        _place(result.artifact(role), place, context)
+    return {TRAINED: places}
+
+
+def _place_all(
+    plan: Plan, target: TargetPlan, results: Mapping[str, ActionResult], context: Context
+) -> dict[str, Path]:
+    wanted = {
+        "artifact": (target.artifact, plan.manifest.folder / "build" / plan.manifest.name / target.name)
+    }
+    dist = plan.manifest.folder / "dist" / plan.manifest.name
+    for output in plan.action(target.package).outputs if target.package else ():
+        wanted[output.role] = (_ref(target.package, output.role, output.path), dist)
+    found = {}
+    for role, (ref, folder) in wanted.items():
+        result = results.get(ref.action)
+        if result is not None and result.artifacts:
+            place = folder / ref.name
+            _place(result.artifact(ref.output), place, context)
+            found[role] = place
+    return found
+
+
+@contextlib.contextmanager
+def _alone(context: Context) -> Iterator[None]:
+    """Let no other run put files into this workspace: what lies half-written there is then nobody's."""
+    try:
+        with held(context.folder / "placing"):
+            yield
+    except OSError as error:
+        raise store_error(error, context.folder) from error
+
+
+def current(artifact: Artifact, place: Path, memo: Memo) -> bool:
+    """Return whether a file or tree in the workspace is, byte for byte, what it should be."""
+    if not artifact.tree:
+        return place.is_file() and not place.is_symlink() and memo.digest(str(place)) == artifact.digest
+    here = (
+        {p.relative_to(place).as_posix() for p in place.rglob("*") if p.is_file()}
+        if place.is_dir()
+        else set()
+    )
+    if here != {name for name, _, _ in artifact.entries}:
+        return False
+    return all(memo.digest(str(place / name)) == digest for name, digest, _ in artifact.entries)
+
+
+def _require_documents(plan: Plan, results: Mapping[str, ActionResult], context: Context) -> None:
+    """Make sure that everything the report reads is here; a remote cache may still have it only."""
+    wanted = [(plan.baseline, "metrics"), (plan.baseline_detections, "detections")]
+    for target in plan.targets:
+        wanted += [
+            (target.baseline, "metrics"),
+            (target.baseline_detections, "detections"),
+            (target.verdict, "verdict"),
+            (target.detections, "detections"),
+            (target.benchmark, "benchmark"),
+            (target.search, "search"),
+            (target.compare, "comparison"),
+        ]
+    for action, role in wanted:
+        result = results.get(action)
+        if result is not None and result.artifacts:
+            context.cache.store.require(result.artifact(role))
+
+
+def _place(artifact: Artifact, place: Path, context: Context) -> None:
+    beside(place).unlink(missing_ok=True)  # of a run that was killed
+    if not current(artifact, place, context.memo):
+        context.cache.store.materialise(artifact, place)
+
+
+def _ref(action: str, output: str, path: str) -> Ref:
+    return Ref(action=action, output=output, name=path.rpartition("/")[2])
