@@ -87,6 +87,11 @@ METRICS: dict[str, MetricKind] = {
     "findings": MetricKind(unit="times", better="lower", source="log", text="a finding that must not be"),
 }
 
+TIMED = (
+    "latency_ms_p50", "latency_ms_p90", "latency_ms_p99", "latency_ms_mean", "throughput", "peak_memory_mb",
+)  # fmt: skip
+"""What a benchmark measures that runs an artifact; a compiler's estimate has what its tool prints."""
+
 PER_CLASS = tuple(name for name, kind in METRICS.items() if kind.tasks and "classify" not in kind.tasks)
 """Metrics that also exist per class, spelled ``map50_95/<class>``."""
 

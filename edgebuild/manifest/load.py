@@ -134,7 +134,6 @@ def _gates(root: Node, source: DatasetFile | None, problems: list[Problem]) -> d
             task=task.text if task else "detect",
             classes=source.names if source else None,
             has_dataset=root.get("dataset") is not None,
-            has_device=target.get("device") is not None,
         )
         gates[name], wrong = read_gates(target, f"targets.{name}", scope)
         problems += wrong

@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 from edgebuild.action import Finding
 from edgebuild.errors import Problem
-from edgebuild.gates import METRICS
+from edgebuild.gates import METRICS, TIMED
 from edgebuild.plan.finding_levels import rules_for
 from edgebuild.plan.limits import fit_notes, fitted_export, limit_faults
 from edgebuild.plan.tool_version import version_faults, version_notes
+from edgebuild.suggest import listed
 from edgebuild.toolchain.load import resolve_options
 
 if TYPE_CHECKING:
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
     from edgebuild.manifest.values import Export, Manifest, Target
     from edgebuild.plan.tool_version import ToolVersion
-    from edgebuild.toolchain.load import Recipe, Toolchain
+    from edgebuild.toolchain.load import Measured, Recipe, Toolchain
 
 
 CALIBRATED_SOURCES = frozenset({"calibration", "qdq", "qdq_w8a16", "qdq_naive"})
@@ -114,7 +115,7 @@ def _data_problems(
     if {"qdq", "qdq_naive"} & {source for step in recipe.steps for _, source in step.inputs}:
         yield from _type_problems(manifest, target, toolchain)
     yield from _search_problems(manifest, target, toolchain, recipe)
-    yield from _gate_problems(manifest, target, recipe)
+    yield from _gate_problems(manifest, target, toolchain, recipe)
 
 
 def target_notes(
@@ -187,26 +188,52 @@ def _type_problems(manifest: Manifest, target: Target, toolchain: Toolchain) -> 
             yield _problem(manifest, place, text, f"set quantize.{name} to {types[0]} for this target")
 
 
-def _gate_problems(manifest: Manifest, target: Target, recipe: Recipe) -> Iterator[Problem]:
+def _gate_problems(
+    manifest: Manifest, target: Target, toolchain: Toolchain, recipe: Recipe
+) -> Iterator[Problem]:
     """Yield the gates that nothing in this plan can ever satisfy."""
+    possible = gate_metrics(manifest, toolchain, recipe)
     for gate in target.gates:
-        source = METRICS[gate.metric.partition("/")[0]].source
-        if source == "artifact":
-            continue
-        measured = recipe.evaluate if source == "validate" else recipe.benchmark
-        if source == "validate" and manifest.dataset is None:
-            measured = None
-        evidence = measured.evidence if measured else "nowhere"
-        if measured is None or gate.evidence not in {"", evidence}:
-            place = f"targets.{target.name}.acceptance.{gate.metric}"
-            demand = f", the gate demands {gate.evidence}" if gate.evidence else ""
-            what = f"{gate.metric} of recipe {recipe.name!r}"
-            text = f"impossible gate: {what} is measured {_at(evidence)}{demand}"
-            yield _problem(manifest, place, text, f"set {gate.metric} to null for this target, or change it")
+        name = gate.metric.partition("/")[0]
+        evidence = possible.get(name)
+        what = f"impossible gate: {gate.metric} of {toolchain.name}'s recipe {recipe.name!r}"
+        hint = f"write {gate.metric}: null for this target"
+        place = f"targets.{target.name}.acceptance.{gate.metric}"
+        if evidence is None:
+            text = f"{what} is measured nowhere"
+            yield _problem(manifest, place, text, f"{hint}; it can have {listed(possible, most=20)}")
+        elif gate.evidence not in {"", evidence}:
+            text = f"{what} is measured with evidence {evidence!r}, the gate demands {gate.evidence}"
+            yield _problem(manifest, place, text, f"{hint}, or demand {evidence}")
+        elif gate.relative and METRICS[name].source == "benchmark" and evidence == "emulator":
+            text = f"{what} is an estimate, and the float model is measured on this machine"
+            yield _problem(manifest, place, text, f"{hint}, or give it a max or a min")
 
 
-def _at(evidence: str) -> str:
-    return evidence if evidence == "nowhere" else f"with evidence {evidence!r}"
+def gate_metrics(manifest: Manifest, toolchain: Toolchain, recipe: Recipe) -> dict[str, str]:
+    """Return the metrics that a recipe's artifact can have a gate on -> where they are measured.
+
+    Args:
+        manifest: The manifest; without a dataset nothing is validated.
+        toolchain: The toolchain, whose rules say what a compiler's estimate has.
+        recipe: The recipe.
+    """
+    tested, timed = recipe.evaluate, recipe.benchmark
+    found: dict[str, str] = {}
+    for name, kind in METRICS.items():
+        if kind.source == "validate" and tested and manifest.dataset and manifest.model.task in kind.tasks:
+            found[name] = tested.evidence
+        if kind.source == "benchmark" and timed and name in _timed_metrics(toolchain, timed):
+            found[name] = timed.evidence
+    return found | {"size_mb": "host"}
+
+
+def _timed_metrics(toolchain: Toolchain, timed: Measured) -> tuple[str, ...]:
+    """Return what a benchmark gives, or the estimate that stands in its place."""
+    if not timed.estimate:
+        return TIMED
+    estimates = (tool for tool in toolchain.device if tool.kind == "estimate")
+    return next(tool.finds for tool in estimates if tool.name == timed.estimate)
 
 
 def _problem(manifest: Manifest, path: str, message: str, hint: str) -> Problem:

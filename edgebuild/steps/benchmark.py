@@ -65,7 +65,7 @@ def other_family(wanted: str, here: str) -> dict[str, Any]:
         return {}
     report_finding(
         "other-cpu-family", f"measured on {here}, the target's CPU is {wanted}: not the target's latency",
-        hint="compare such latencies with each other only; a gate on them wants `evidence: device`",
+        hint="compare such latencies with each other only, and set no gate on them",
     )  # fmt: skip
     return {"other_cpu_family": {"target": wanted, "host": here}}
 

@@ -6,7 +6,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgebuild.gates import GATE_KINDS, METRICS, PER_CLASS, Gate, GateKind, Metric, judge, judge_all
+from edgebuild.gates import (
+    GATE_KINDS,
+    METRICS,
+    PER_CLASS,
+    TIMED,
+    Gate,
+    GateKind,
+    Metric,
+    judge,
+    judge_all,
+)
+from edgebuild.steps._timing import latency_metrics
 
 numbers = st.floats(allow_nan=False, allow_infinity=False, min_value=-1e6, max_value=1e6)
 
@@ -54,6 +65,12 @@ def test_what_was_not_measured_is_no_pass(kind: GateKind) -> None:
 def test_no_number_is_no_pass(kind: GateKind) -> None:
     assert not judge(gate(kind, 1.0), put(math.nan), put(0.5)).passed
     assert not judge(gate("max_drop", 1.0), put(0.5), put(math.nan)).passed
+
+
+def test_what_can_be_gated_of_a_benchmark_is_what_it_measures() -> None:
+    rows = latency_metrics([1.0, 2.0], batch=1)
+    assert {row["name"] for row in rows} | {"peak_memory_mb"} == set(TIMED)
+    assert {METRICS[name].source for name in TIMED} == {"benchmark"}
 
 
 def test_a_relative_gate_needs_the_float_model() -> None:

@@ -140,7 +140,7 @@ class TestGates:
         [
             int8(gates=(gate("map50_95", max_drop=0.1), gate("latency_ms_p50", max=9, evidence="host"))),
             ascend(gates=(gate("map50_95/bolt", min=0.1, evidence="proxy"), gate("size_mb", max=9))),
-            ascend(gates=(gate("size_mb", max=9, evidence="device"),)),
+            target("chip", toolchain="imx500", gates=(gate("onchip_memory_mb", max=8, evidence="emulator"),)),
         ],
     )
     def test_what_can_be_measured(self, one: Target) -> None:
@@ -150,6 +150,17 @@ class TestGates:
         ("one", "metric", "words"),
         [
             (ascend(gates=(gate("latency_ms_p50", max=9),)), "latency_ms_p50", "is measured nowhere"),
+            (int8(gates=(gate("npu_cycles", max=9),)), "npu_cycles", "is measured nowhere"),
+            (
+                target("chip", toolchain="imx500", gates=(gate("latency_ms_p50", max=9),)),
+                "latency_ms_p50",
+                "is measured nowhere",
+            ),
+            (
+                target("chip", toolchain="imx500", gates=(gate("onchip_memory_mb", max_ratio=0.5),)),
+                "onchip_memory_mb",
+                "is an estimate, and the float model is measured on this machine",
+            ),
             (
                 ascend(gates=(gate("map50_95", min=0.1, evidence="device"),)),
                 "map50_95",
@@ -167,7 +178,14 @@ class TestGates:
         assert found.path == f"targets.{one.name}.acceptance.{metric}"
         assert f"impossible gate: {metric}" in found.message
         assert words in found.message
-        assert f"set {metric} to null" in found.hint
+        assert f"write {metric}: null" in found.hint
+
+    def test_a_gate_is_refused_with_what_the_target_can_have(self) -> None:
+        found = only(problems(int8(gates=(gate("cpu_operators", max=0),))))
+        assert "it can have map50_95, map50, precision, recall, latency_ms_p50" in found.hint
+        assert found.hint.endswith("throughput, peak_memory_mb, size_mb")
+        chip = target("chip", toolchain="imx500", gates=(gate("latency_ms_p50", max=9),))
+        assert "recall, onchip_memory_mb, size_mb" in only(problems(chip)).hint
 
     def test_without_a_dataset_no_accuracy(self) -> None:
         one = target(gates=(gate("map50_95", min=0.1),))
