@@ -21,7 +21,7 @@ from edgebuild.errors import ManifestError, Problem
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["MAX_BYTES", "MAX_DEPTH", "MAX_NODES", "Node", "Place", "parse", "read_text"]
+__all__ = ["MAX_BYTES", "MAX_DEPTH", "MAX_NODES", "Node", "Place", "parse", "read_plain", "read_text"]
 
 MAX_BYTES = 4 << 20
 """A larger file is no manifest (a dataset YAML that lists tens of thousands of files still fits)."""
@@ -51,7 +51,7 @@ _ADVICE = {
 
 
 def read_text(path: str | Path, *, shown: str, what: str) -> str:
-    """Return the text of a file.
+    """Return the text of a YAML file.
 
     Args:
         path: The file.
@@ -61,6 +61,14 @@ def read_text(path: str | Path, *, shown: str, what: str) -> str:
     Raises:
         ManifestError: It is missing, a directory, unreadable, too large, empty or not UTF-8.
     """
+    text = read_plain(path, shown=shown, what=what)
+    if not text.strip():
+        _refuse(shown, "is empty", hint=f"a {what} is a YAML mapping")
+    return text
+
+
+def read_plain(path: str | Path, *, shown: str, what: str) -> str:
+    """Return the text of a file, which may be empty; otherwise as :func:`read_text`."""
     path = Path(path)
     try:
         data = path.read_bytes()
@@ -83,8 +91,6 @@ def read_text(path: str | Path, *, shown: str, what: str) -> str:
         line, column = _position(before + "?", len(before))
         _refuse(shown, f"is not UTF-8 text (byte 0x{data[error.start]:02x})", line=line, column=column,
                 hint="save it as UTF-8")  # fmt: skip
-    if not text.strip():
-        _refuse(shown, "is empty", hint=f"a {what} is a YAML mapping")
     return text
 
 

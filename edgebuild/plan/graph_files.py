@@ -94,11 +94,10 @@ def _files(
         arguments += ["--nodes", role, f"in/{role}/float_nodes.json"]
     known = {name: value for name, value in variables.items() if not callable(value)}
     rows = [
-        {"path": file.path, "template": file.template.name.rpartition("/")[2], "role": file.role}
-        for file in step.graph_files
+        {"path": file.path, "template": file.template.file, "role": file.role} for file in step.graph_files
     ]
     document = {"name": step.name, "uses": list(step.uses), "files": rows, "variables": known}
-    texts = {file.template.name.rpartition("/")[2]: file.template.text for file in step.graph_files}
+    texts = {file.template.file: file.template.text for file in step.graph_files}
     return own_step(
         _files_id(target, step),
         "graph-files",

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 from edgebuild.action import Action, TreeInput
 from edgebuild.errors import ManifestError, Problem
+from edgebuild.lint import beginning
 from edgebuild.plan.finding_levels import rules_for
 from edgebuild.plan.fit import chosen_head
-from edgebuild.lint import beginning
 from edgebuild.plan.graph_files import graph_file_input, graph_file_paths, graph_file_steps
 from edgebuild.plan.quantization import without_decode
 from edgebuild.render import file_lookup, render_argv, render_text
@@ -99,7 +99,9 @@ def _refuse_other_programs(toolchain: Toolchain, step: StepTemplate, argv: Seque
     for word in (argv[0], *(word for word in started if word in declared.values())):
         if fault := program_fault(step.name, word, step.tools, declared):
             line, column = beginning(step.command.text)
-            problem = Problem(file=step.command.name, line=line, column=column, message=fault[0], hint=fault[1])
+            problem = Problem(
+                file=step.command.name, line=line, column=column, message=fault[0], hint=fault[1]
+            )
             raise ManifestError([problem])
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from edgebuild.toolchain.device_output import UNIT_GROUP, is_text, known_names
 from edgebuild.toolchain.options import check_value, parse_option, suggestion
 from edgebuild.toolchain.schema import Fault, known_words
+from edgebuild.toolchain.value_checks import value_faults
 from edgebuild.versions import parse_range
 
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ def consistency_faults(document: Mapping[str, Any], files: Collection[str]) -> l
         *_option_faults(document),
         *_recipe_faults(document),
         *_step_faults(document),
-        *_pattern_faults(document),
+        *value_faults(document),
         *_device_faults(document),
         *_environment_faults(document.get("environment", {})),
     ]
@@ -156,7 +157,7 @@ def _chain_faults(place: Path_, recipe: Mapping[str, Any], document: Mapping[str
                 yield Fault(path=(*here, "inputs", role), message=f"the role {role!r} is edgebuild's own")
             if source == "calibration" and "calibration" not in document:
                 yield Fault(path=(*here, "inputs", role), message="the toolchain declares no `calibration`")
-        yield from _graph_faults(name, entry["inputs"], steps.get(name, {}))
+        yield from _graph_faults(name, entry["inputs"], steps)
         done.add(name)
         made += [f"{name}.{output}" for output in steps.get(name, {}).get("outputs", {})]
     known = [*COMMON_ARTIFACTS, *made]
@@ -169,11 +170,22 @@ def _chain_faults(place: Path_, recipe: Mapping[str, Any], document: Mapping[str
         yield from _unknown((*place, "benchmark", "estimate"), [reader], tools, "tool of device.estimate")
 
 
-def _graph_faults(name: str, roles: Collection[str], step: Mapping[str, Any]) -> Iterator[Fault]:
+def _graph_faults(name: str, sources: Mapping[str, str], steps: Mapping[str, Any]) -> Iterator[Fault]:
     """Yield the rendered files that depend on a graph which a recipe does not give to the step."""
-    for path, file in step.get("files", {}).items():
-        if not isinstance(file, str):
-            yield from _unknown(("steps", name, "files", path, "graph"), [file["graph"]], roles, "input role")
+    for path, file in steps.get(name, {}).get("files", {}).items():
+        if isinstance(file, str):
+            continue
+        place, role = ("steps", name, "files", path, "graph"), file["graph"]
+        yield from _unknown(place, [role], sources, "input role")
+        if role in sources and not _is_onnx(sources[role], steps):
+            message = f"the input {role!r} is {sources[role]!r}, which is no ONNX file"
+            yield Fault(path=place, message=message, hint="a graph is read from an .onnx file")
+
+
+def _is_onnx(source: str, steps: Mapping[str, Any]) -> bool:
+    step, _, output = source.partition(".")
+    made = steps.get(step, {}).get("outputs", {}).get(output, {})
+    return source in COMMON_ARTIFACTS or str(made.get("path", "")).endswith(".onnx")
 
 
 def _step_faults(document: Mapping[str, Any]) -> Iterator[Fault]:
@@ -192,28 +204,6 @@ def _step_faults(document: Mapping[str, Any]) -> Iterator[Fault]:
             for key in sorted(wrong & output.keys()):
                 what = "a file's" if output.get("tree") else "a directory's (`tree: true`)"
                 yield Fault(path=("steps", name, "outputs", role, key), message=f"it is {what} rule")
-
-
-def _pattern_faults(document: Mapping[str, Any]) -> Iterator[Fault]:
-    patterns: list[tuple[Path_, str]] = []
-    for name, tool in document["tools"].items():
-        patterns.append((("tools", name, "version", "regex"), tool.get("version", {}).get("regex", "")))
-    for index, finding in enumerate(document.get("findings", ())):
-        patterns.append((("findings", index, "pattern"), finding.get("pattern", "")))
-    for name, step in document.get("steps", {}).items():
-        for key, rules in step.get("success", {}).items():
-            patterns += [(("steps", name, "success", key, i), rule) for i, rule in enumerate(rules)]
-        for role, output in step["outputs"].items():
-            patterns.append((("steps", name, "outputs", role, "matches"), output.get("matches", "")))
-    for name, option in document.get("options", {}).items():
-        patterns.append((("options", name, "pattern"), option.get("pattern", "")))
-    patterns += _device_patterns(document)
-    patterns.append((("device_version", "pattern"), document.get("device_version", {}).get("pattern", "")))
-    for path, pattern in patterns:
-        try:
-            re.compile(pattern)
-        except re.error as error:
-            yield Fault(path=path, message=f"not a regular expression: {error}")
 
 
 def _environment_faults(document: Mapping[str, Any]) -> Iterator[Fault]:
@@ -236,10 +226,6 @@ def _environment_faults(document: Mapping[str, Any]) -> Iterator[Fault]:
             _ = parse_range(text) if text else ()
         except ValueError as error:
             yield Fault(path=("environment", *path), message=str(error))
-
-
-def _device_patterns(document: Mapping[str, Any]) -> list[tuple[Path_, str]]:
-    return [(path, rule["pattern"]) for path, rule in _device_rules(document)]
 
 
 def _device_rules(document: Mapping[str, Any]) -> list[tuple[Path_, Mapping[str, Any]]]:

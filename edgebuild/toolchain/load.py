@@ -7,7 +7,6 @@ file. No vendor's name appears here; docs/toolchains.md is the reference of the 
 from __future__ import annotations
 
 import re
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edgebuild.document.parse import Node, parse, read_text
@@ -17,6 +16,7 @@ from edgebuild.toolchain.environment import parse_requirements
 from edgebuild.toolchain.options import check_value, frozen, suggestion
 from edgebuild.toolchain.parse import parse_toolchain
 from edgebuild.toolchain.schema import schema_faults
+from edgebuild.toolchain.templates import shown, template_problems
 from edgebuild.toolchain.tools import Tool, VersionProbe
 from edgebuild.toolchain.values import (
     CalibrationNeed,
@@ -33,6 +33,7 @@ from edgebuild.toolchain.values import (
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from pathlib import Path
 
     from edgebuild.toolchain.options import Option
     from edgebuild.toolchain.schema import Fault
@@ -94,7 +95,7 @@ def load_toolchain(name: str, search: Sequence[Path]) -> Toolchain:
     faults = schema_faults(document) or consistency_faults(document, files)
     if faults:
         raise ManifestError([_problem(root, fault) for fault in faults])
-    if wrong := list(_requirement_problems(folder, document)):
+    if wrong := [*_requirement_problems(folder, document), *template_problems(folder, document)]:
         raise ManifestError(wrong)
     return parse_toolchain(folder, document)
 
@@ -129,7 +130,10 @@ def resolve_options(
         for name, option in declared.items()
         if name in options or option.default is not None
     }
-    wrong = [*_given_faults(toolchain, recipe, declared, options), *_set_faults(toolchain, recipe, values)]
+    wrong = [
+        *_given_faults(toolchain, recipe, declared, options),
+        *_set_faults(toolchain, recipe, values, options),
+    ]
     return values, tuple(_option_problem(where(name), message, hint) for name, message, hint in wrong)
 
 
@@ -141,16 +145,15 @@ def _requirement_problems(folder: Path, document: Mapping[str, Any]) -> Iterator
     name = document.get("environment", {}).get("requirements")
     if name:
         file = folder / name
-        shown = _shown(file)
-        for line, message in parse_requirements(read_text(file, shown=shown, what="requirements"))[1]:
-            yield Problem(file=shown, line=line, message=message)
+        text = read_text(file, shown=shown(file), what="requirements")
+        for line, message in parse_requirements(text)[1]:
+            yield Problem(file=shown(file), line=line, message=message)
 
 
 def _given_faults(
     toolchain: Toolchain, recipe: Recipe, declared: Iterable[str], options: Mapping[str, Any]
 ) -> Iterator[OptionFault]:
     known = (*declared, "extra_args")
-    refused = dict(recipe.refuse)
     for name, value in options.items():
         option = toolchain.options.get(name)
         if option is None:
@@ -160,16 +163,21 @@ def _given_faults(
             yield name, f"recipe {recipe.name!r} has no option {name!r}", _belongs(option)
         elif message := check_value(option, value):
             yield name, message, option.hint
-        elif value in refused.get(name, ()):
-            yield name, f"{value!r} does not go with recipe {recipe.name!r}", option.hint
 
 
-def _set_faults(toolchain: Toolchain, recipe: Recipe, values: Mapping[str, Any]) -> Iterator[OptionFault]:
+def _set_faults(
+    toolchain: Toolchain, recipe: Recipe, values: Mapping[str, Any], given: Mapping[str, Any]
+) -> Iterator[OptionFault]:
+    """Yield what is wrong with the options together: values as the tools get them, and what is given."""
     for name in dict.fromkeys((*toolchain.required_options, *recipe.required_options)):
         if name not in values:
             yield "", f"{toolchain.name} needs the option {name!r}", _about(toolchain.options[name])
+    for name, refused in recipe.refuse:
+        if name in values and values[name] in refused:
+            what = repr(values[name]) if name in given else f"{name} {values[name]!r}, the default,"
+            yield name, f"{what} does not go with recipe {recipe.name!r}", toolchain.options[name].hint
     for group in toolchain.exclusive:
-        both = [name for name in group if name in values]
+        both = [name for name in group if name in given]
         if len(both) > 1:
             yield both[-1], f"{' and '.join(both)} exclude each other", f"keep one of {', '.join(group)}"
 
@@ -188,17 +196,11 @@ def _option_problem(place: Place, message: str, hint: str) -> Problem:
 
 
 def _read(file: Path) -> Node:
-    shown = _shown(file)
-    node, problems = parse(read_text(file, shown=shown, what="toolchain"), file=shown)
+    text = read_text(file, shown=shown(file), what="toolchain")
+    node, problems = parse(text, file=shown(file))
     if problems:
         raise ManifestError(problems)
     return node
-
-
-def _shown(file: Path) -> str:
-    """Return a path as short as it can be clicked on: from the current directory, where it is below that."""
-    here = Path.cwd()
-    return str(file.relative_to(here) if file.is_relative_to(here) else file)
 
 
 def _problem(root: Node, fault: Fault) -> Problem:

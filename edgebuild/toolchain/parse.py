@@ -9,6 +9,7 @@ from edgebuild.toolchain.device_output import DEVICE_KINDS, DeviceTool, OutputRu
 from edgebuild.toolchain.device_version import DeviceVersion
 from edgebuild.toolchain.environment import Environment, SystemNeed, parse_requirements
 from edgebuild.toolchain.options import frozen, parse_option
+from edgebuild.toolchain.templates import read_template
 from edgebuild.toolchain.tools import Tool, VersionProbe
 from edgebuild.toolchain.values import (
     CalibrationNeed,
@@ -253,4 +254,4 @@ def _output(role: str, document: Mapping[str, Any]) -> Output:
 
 
 def _template(folder: Path, file: str) -> Template:
-    return Template(name=f"{folder.name}/{file}", text=(folder / file).read_text(encoding="utf-8"))
+    return read_template(folder / file)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from pathlib import PurePath
 from typing import TYPE_CHECKING, Any, Literal
 
 from edgebuild.toolchain.environment import Environment
@@ -155,10 +156,15 @@ class Recipe:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Template:
-    """A template's text and the name that errors call it by, such as ``<toolchain>/compile.cmd.j2``."""
+    """A template's text and its path as errors call it, such as ``templates/acme/compile.cmd.j2``."""
 
-    name: str
+    name: str = field(compare=False)
     text: str
+
+    @property
+    def file(self) -> str:
+        """Its file's name."""
+        return PurePath(self.name).name
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

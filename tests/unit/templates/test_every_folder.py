@@ -12,17 +12,9 @@ import pytest
 from edgebuild.manifest.load import load_manifest
 from edgebuild.plan.graph_files import graph_file_paths
 from edgebuild.plan.plan import make_plan
-from edgebuild.render import (
-    GRAPH_VARIABLES,
-    PACKAGE_VARIABLES,
-    VARIABLES,
-    file_lookup,
-    lint_command,
-    lint_text,
-    render_argv,
-    render_text,
-)
+from edgebuild.render import file_lookup, render_argv, render_text
 from edgebuild.steps.graph_files import graph_variables
+from edgebuild.template import VARIABLES
 from edgebuild.toolchain.load import load_toolchain, resolve_options, toolchain_names
 
 if TYPE_CHECKING:
@@ -116,30 +108,17 @@ def render(
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_the_templates_hold_no_quotes_shell_or_unknown_variables(name: str) -> None:
-    for step in load_toolchain(name, SEARCH).steps.values():
-        assert lint_command(step.command.text, step.command.name) == []
-        for _, template in step.files:
-            assert lint_text(template.text, template.name) == []
-        for file in step.graph_files:
-            assert lint_text(file.template.text, file.template.name, GRAPH_VARIABLES) == []
-    toolchain = load_toolchain(name, SEARCH)
-    for template in filter(None, [toolchain.package_readme, *dict(toolchain.package_files).values()]):
-        assert lint_text(template.text, template.name, PACKAGE_VARIABLES) == []
-
-
-@pytest.mark.parametrize("name", NAMES)
 def test_no_file_of_the_folder_is_forgotten(name: str) -> None:
     toolchain = load_toolchain(name, SEARCH)
     used = {"toolchain.yaml", "README.md"} | (
         {"requirements.txt"} if toolchain.environment.requirements else set()
     )
     for step in toolchain.steps.values():
-        used |= {step.command.name.partition("/")[2], *step.uses}
-        used |= {template.name.partition("/")[2] for _, template in step.files}
-        used |= {file.template.name.partition("/")[2] for file in step.graph_files}
+        used |= {step.command.file, *step.uses}
+        used |= {template.file for _, template in step.files}
+        used |= {file.template.file for file in step.graph_files}
     for template in filter(None, [toolchain.package_readme, *dict(toolchain.package_files).values()]):
-        used.add(template.name.partition("/")[2])
+        used.add(template.file)
     for recipe in toolchain.recipes.values():
         used |= {measured.runtime for measured in (recipe.evaluate, recipe.benchmark) if measured}
     assert {path.name for path in toolchain.folder.iterdir() if path.is_file()} <= used

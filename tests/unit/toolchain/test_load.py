@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from edgebuild.errors import ManifestError, UsageError
+from edgebuild.steps._readme import MEMBERS
 from edgebuild.steps.calibration_format import FORMATS
 from edgebuild.toolchain.load import load_toolchain, resolve_options, toolchain_names
 from edgebuild.toolchain.schema import schema
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     from edgebuild.errors import Problem
@@ -99,7 +101,8 @@ def write(root: Path, document: object, *, name: str = "acme") -> Path:
     folder = root / name
     folder.mkdir(parents=True)
     for file in FILES:
-        (folder / file).write_text(f"text of {file}\n", encoding="utf-8")
+        text = "acmec\n" if file.endswith(".cmd.j2") else f"text of {file}\n"
+        (folder / file).write_text(text, encoding="utf-8")
     text = document if isinstance(document, str) else json.dumps(document, indent=1)
     (folder / "toolchain.yaml").write_text(text, encoding="utf-8")
     return root
@@ -143,8 +146,8 @@ def test_everything_in_the_file_becomes_a_value(acme: Toolchain) -> None:
     assert (int8.evaluate.artifact, int8.evaluate.runtime) == ("compile.model", "runtime.py")
     assert int8.sources == ("onnx", "calibration", "quantize.model", "compile.model")
     step = acme.steps["compile"]
-    assert step.command.name == "acme/compile.cmd.j2"
-    assert step.command.text == "text of compile.cmd.j2\n"
+    assert step.command.name == str(acme.folder / "compile.cmd.j2")
+    assert (step.command.file, step.command.text) == ("compile.cmd.j2", "acmec\n")
     assert step.files[0][0] == "cfg/a.json"
     assert step.env == (("A", "1"), ("B", "2"))
     assert (step.success.log_has, step.timeout, step.retries) == (("^Done$",), 60, 1)
@@ -236,6 +239,10 @@ def put(document: dict[str, Any], path: str, value: Any) -> None:
         ("findings.0.options", {"moode": ["a"]}, "did you mean 'mode'"),
         ("steps.compile.outputs.model.holds", ["a"], "it is a directory's (`tree: true`) rule"),
         ("steps.compile.outputs.model.matches", "(", "not a regular expression"),
+        ("options.cut.items.pattern", "(", "not a regular expression"),
+        ("tools.acmec.version.regex", "AcmeC", "has no group"),
+        ("limits.opset", [17, 11], "[17, 11]: the least comes first"),
+        ("limits.batch", [4, 1], "[4, 1]: the least comes first"),
     ],
 )
 def test_a_wrong_value_is_refused_at_its_place(tmp_path: Path, path: str, value: Any, message: str) -> None:
@@ -277,6 +284,28 @@ def test_texts_have_no_mean(tmp_path: Path) -> None:
         ("options.extra_args", {"type": "array", "description": "x"}, "options", "extra_args"),
         ("tools.acmec.version", None, "tools.acmec.supported", "a range needs a version"),
         ("tools.acmec.executable", None, "tools.acmec.version.command", "needs an executable"),
+        (
+            "recipes.fp16.refuse",
+            {"chip": ["a9"]},
+            "recipes.fp16.refuse.chip.0",
+            "never has it: 'a9' does not",
+        ),
+        ("findings.0.options", {"level": [7]}, "findings.0.options.level.0", "option 'level' never has it"),
+        (
+            "steps.quantize.outputs.log.path",
+            "q.onnx",
+            "steps.quantize.outputs.log.path",
+            "'q.onnx' is the same as 'q.onnx'",
+        ),
+        ("steps.quantize.outputs.log.path", "q.onnx/log", "steps.quantize.outputs.log.path", "is below"),
+        ("steps.quantize.outputs.model.path", "logs/q.onnx", "steps.quantize.outputs.log.path", "is above"),
+        ("package", {"files": {"a": "a.json.j2", "a/b": "a.json.j2"}}, "package.files.a/b", "is below 'a'"),
+        (
+            "steps.quantize.files",
+            {"x.json": {"template": "a.json.j2", "graph": "calibration"}},
+            "steps.quantize.files.x.json.graph",
+            "the input 'calibration' is 'calibration', which is no ONNX file",
+        ),
     ],
 )
 def test_names_that_do_not_agree_are_refused(
@@ -284,7 +313,127 @@ def test_names_that_do_not_agree_are_refused(
 ) -> None:
     document = copy.deepcopy(ACME)
     put(document, path, value)
-    assert [p for p in refused(tmp_path, document) if p.path == where and message in p.message]
+    found = [p for p in refused(tmp_path, document) if p.path == where and message in p.message]
+    assert found
+    assert found[0].line > 0 or not where
+
+
+def test_a_graph_may_be_that_of_an_onnx_which_a_step_made(tmp_path: Path) -> None:
+    document = copy.deepcopy(ACME)
+    document["steps"]["compile"]["files"] = {"x.json": {"template": "a.json.j2", "graph": "model"}}
+    assert load_toolchain("acme", [write(tmp_path / "onnx", document)]).steps["compile"].graph_files
+    document["steps"]["quantize"]["outputs"]["model"]["path"] = "q.bin"
+    (problem,) = refused(tmp_path / "other", document)
+    assert "the input 'model' is 'quantize.model', which is no ONNX file" in problem.message
+
+
+@pytest.mark.parametrize("name", [*MEMBERS, "README.md", "readme.md", "device.py", "artifact/x"])
+def test_what_every_package_has_is_refused(tmp_path: Path, name: str) -> None:
+    document = {**copy.deepcopy(ACME), "package": {"files": {name: "a.json.j2"}}}
+    (problem,) = refused(tmp_path, document)
+    assert "every package has its own" in problem.message
+    assert problem.line > 0
+
+
+def acmes(tmp_path: Path, *, files: Mapping[str, str | bytes] = {}, **values: Any) -> tuple[str, ...]:
+    """Return what is wrong with the templates of the folder, from where it lies."""
+    document = copy.deepcopy(ACME)
+    for path, value in values.items():
+        put(document, path.replace("__", "."), value)
+    root = write(tmp_path, document)
+    for file, content in files.items():
+        (root / "acme" / file).write_bytes(content if isinstance(content, bytes) else content.encode())
+    try:
+        load_toolchain("acme", [root])
+    except ManifestError as error:
+        return tuple(str(problem).removeprefix(f"{root / 'acme'}/") for problem in error.problems)
+    return ()
+
+
+@pytest.mark.parametrize(
+    ("file", "content", "message"),
+    [
+        ("compile.cmd.j2", "", "compile.cmd.j2: is empty; it holds a command line"),
+        ("compile.cmd.j2", b"acmec\n --x=\xff", "compile.cmd.j2:2:6: is not UTF-8 text (byte 0xff)"),
+        ("a.json.j2", b"\xe4", "a.json.j2:1:1: is not UTF-8 text (byte 0xe4)"),
+        ("a.json.j2", "{% include 'x' %}", "a.json.j2:1:4: the tag 'include' is not allowed"),
+        ("a.json.j2", "{{ float_nodes }}", "a.json.j2:1:4: a step's template has no 'float_nodes'"),
+        (
+            "compile.cmd.j2",
+            "\n acmce --x",
+            "compile.cmd.j2:2:2: 'acmce' is no executable of a tool of step 'compile'",
+        ),
+        ("compile.cmd.j2", "acmce", "did you mean 'acmec'?; a command begins with acmec or python"),
+        (
+            "compile.cmd.j2",
+            "FOO=1 acmec",
+            "'FOO=1' is no executable of a tool of step 'compile'; a command begins",
+        ),
+        ("compile.cmd.j2", "FOO=1 acmec", "variables belong in `env`"),
+        ("compile.cmd.j2", "cd out", "compile.cmd.j2:1:1: 'cd' is no executable of a tool"),
+        ("compile.cmd.j2", "python3 x.py", "did you mean 'python'?"),
+        ("compile.cmd.j2", "{% if batch > 1 %}acme x {% endif %}acmec", "compile.cmd.j2:1:19: 'acme'"),
+        ("compile.cmd.j2", "acmec --x=/opt/acme", "compile.cmd.j2:1:11: the absolute path '/opt/acme'"),
+    ],
+)
+def test_a_wrong_template_is_refused_when_the_folder_is_read(
+    tmp_path: Path, file: str, content: str | bytes, message: str
+) -> None:
+    (text,) = acmes(tmp_path, files={file: content})
+    assert message in text
+
+
+def test_the_program_of_a_command_is_one_of_its_step_s_tools(tmp_path: Path) -> None:
+    (text,) = acmes(tmp_path, steps__compile__tools=[])
+    assert text.startswith("compile.cmd.j2:1:1: 'acmec' is the tool 'acmec', which is not among the tools of")
+    assert "add it to steps.compile.tools" in text
+
+
+def test_an_image_has_the_same_paths_everywhere(tmp_path: Path) -> None:
+    command = {"compile.cmd.j2": "python /opt/acme/run.py"}
+    assert acmes(tmp_path, files=command, environment__image="acme:1") == ()
+
+
+def test_a_package_s_template_has_no_inputs(tmp_path: Path) -> None:
+    document = copy.deepcopy(ACME)
+    document["package"] = {"readme": "a.json.j2"}
+    document["steps"]["compile"]["files"] = {}
+    root = write(tmp_path, document)
+    (root / "acme/a.json.j2").write_text("Run\n{{ inputs.model }}", encoding="utf-8")
+    with pytest.raises(
+        ManifestError, match=r"j2:2:4: a package's template has no 'inputs' \(there are artifact"
+    ):
+        load_toolchain("acme", [root])
+
+
+def test_templates_are_called_by_a_path_that_can_be_opened(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = write(tmp_path / "chips", ACME)
+    monkeypatch.chdir(tmp_path)
+    assert load_toolchain("acme", [root]).steps["compile"].command.name == "chips/acme/compile.cmd.j2"
+
+
+def test_what_a_recipe_refuses_holds_for_defaults_too(tmp_path: Path) -> None:
+    document = copy.deepcopy(ACME)
+    document["recipes"]["fp16"]["refuse"] = {"level": [1]}
+    toolchain = load_toolchain("acme", [write(tmp_path, document)])
+    (text,) = problems(toolchain, {"chip": "a1"})
+    assert "targets.t.options.level: level 1, the default, does not go with recipe 'fp16'" in text
+    (text,) = problems(toolchain, {"chip": "a1", "level": 1})
+    assert "targets.t.options.level: 1 does not go with recipe 'fp16'" in text
+    assert not problems(toolchain, {"chip": "a1", "level": 2})
+
+
+def test_only_what_is_set_excludes_another(tmp_path: Path) -> None:
+    document = {**copy.deepcopy(ACME), "exclusive": [["level", "scale"]]}
+    document["options"]["scale"]["default"] = 1.5
+    toolchain = load_toolchain("acme", [write(tmp_path, document)])
+    assert not problems(toolchain, {"chip": "a1"})
+    assert not problems(toolchain, {"chip": "a1", "level": 2})
+    assert (
+        "level and scale exclude each other" in problems(toolchain, {"chip": "a1", "level": 2, "scale": 2})[0]
+    )
 
 
 def test_yaml_traps_are_refused(tmp_path: Path) -> None:
