@@ -12,6 +12,7 @@ from edgebuild.plan.limits import fit_notes, fitted_export, limit_faults
 from edgebuild.plan.tool_version import version_faults, version_notes
 from edgebuild.suggest import listed
 from edgebuild.toolchain.load import resolve_options
+from edgebuild.toolchain.templates import takes_extra_args
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -51,6 +52,10 @@ def target_problems(
     options, faults = resolve_options(toolchain, target.options, where, recipe=recipe)
     yield from faults
     yield from _rule_problems(manifest, target, toolchain, options)
+    if target.extra_args and not takes_extra_args(toolchain, recipe):
+        steps = " and ".join(toolchain.steps[entry.step].command.name for entry in recipe.steps)
+        text = f"extra_args have no effect: {steps or f'recipe {recipe.name!r}'} does not take them"
+        yield _problem(manifest, f"{path}.options.extra_args", text, "remove them")
     for place, text, hint in limit_faults(manifest, target, toolchain, recipe):
         yield _problem(manifest, place, text, hint)
     yield from _head_problems(manifest, target, toolchain, recipe)

@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING, Any
 from edgebuild.document.parse import read_plain
 from edgebuild.errors import ManifestError, Problem
 from edgebuild.lint import command_problems, path_problems, programs, text_problems
-from edgebuild.template import GRAPH_VARIABLES, PACKAGE_VARIABLES, VARIABLES, near
+from edgebuild.template import GRAPH_VARIABLES, PACKAGE_VARIABLES, VARIABLES, named, near
 from edgebuild.toolchain.values import Template
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping
+
+    from edgebuild.toolchain.values import Recipe, Toolchain
 
 PYTHON = "python"
 """What a command that starts a Python program begins with."""
@@ -75,6 +77,15 @@ def program_fault(
     message = f"{word!r} is no executable of a tool of step {step!r}{near(word, [*own, PYTHON])}"
     hint = f"a command begins with {' or '.join(dict.fromkeys([*own, PYTHON]))}"
     return message, f"{hint}; variables belong in `env`" if "=" in word else hint
+
+
+def takes_extra_args(toolchain: Toolchain, recipe: Recipe) -> bool:
+    """Say whether a template of the recipe's steps names ``extra_args``."""
+    steps = [toolchain.steps[entry.step] for entry in recipe.steps]
+    texts = [step.command.text for step in steps]
+    texts += [template.text for step in steps for _, template in step.files]
+    texts += [file.template.text for step in steps for file in step.graph_files]
+    return any("extra_args" in text and "extra_args" in named(text) for text in texts)
 
 
 def _command_problems(

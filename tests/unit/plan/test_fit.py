@@ -45,6 +45,20 @@ def test_a_recipe_that_does_not_exist() -> None:
     assert "int8-naive" in found.hint
 
 
+def test_extra_args_that_go_nowhere() -> None:
+    given: dict[str, Any] = {"extra_args": ("--x",)}
+    assert problems(ascend(**given)) == problems(ascend(recipe="int8", **given)) == []
+    found = only(problems(target(**given)))
+    assert found.path == "targets.pi.options.extra_args"
+    assert found.message == "extra_args have no effect: recipe 'fp32' does not take them"
+    one, chain = ascend(**given), toolchain("ascend")
+    command = replace(chain.steps["compile"].command, text="atc --model {{ inputs.model }}")
+    chain = replace(chain, steps={**chain.steps, "compile": replace(chain.steps["compile"], command=command)})
+    found = only(list(target_problems(manifest(one), one, chain)))
+    assert found.message.startswith("extra_args have no effect: ")
+    assert found.message.endswith("ascend/compile.cmd.j2 does not take them")
+
+
 def test_a_head_that_the_recipe_does_not_take() -> None:
     found = only(problems(ascend(head="cut")))
     assert (found.path, found.hint) == ("targets.ascend.head", "it takes: full")

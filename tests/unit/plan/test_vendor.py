@@ -50,6 +50,29 @@ def test_what_a_template_can_name(template: str, argv: tuple[str, ...]) -> None:
     assert made(template).argv == argv
 
 
+@pytest.mark.parametrize(
+    ("template", "message"),
+    [
+        (
+            "{{ options.soc_version }} --x",
+            "x.cmd.j2:1:1: 'Ascend310P3' is no executable of a tool of step 'compile'",
+        ),
+        (
+            "{# x #}\n{% if batch > 1 %}amct{% endif %}{{ '_onnx' }}",
+            "x.cmd.j2:2:34: 'amct_onnx' is the tool 'amct_onnx'",
+        ),
+        (
+            "python {{ toolchain_file('toolchain.yaml') }} -- amct_onnx",
+            "not among the tools of step 'compile'",
+        ),
+    ],
+)
+def test_a_command_starts_tools_of_its_step_only(template: str, message: str) -> None:
+    with pytest.raises(ManifestError) as caught:
+        made(template, uses=("toolchain.yaml",))
+    assert message in str(caught.value)
+
+
 def test_a_file_of_the_toolchain_goes_along() -> None:
     action = made("python {{ toolchain_file('toolchain.yaml') }}", uses=("toolchain.yaml",))
     assert action.argv == ("python", "in/toolchain/toolchain.yaml")
