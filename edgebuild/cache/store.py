@@ -135,7 +135,7 @@ class Store:
                 make_folder(target.parent)
                 self._put(artifact.digest, target, link=link)
         except OSError as error:
-            raise store_error(error, target.parent) from error
+            raise store_error(error, target.parent, root=self.root) from error
 
     def _put(self, digest: Digest, place: Path, *, link: bool) -> None:
         source = self.blob(digest)
@@ -226,15 +226,26 @@ class Store:
             yield
 
 
-def store_error(error: OSError, place: Path | str) -> StoreError:
-    """Return the store error for an operating system error, with what to do about it."""
+def store_error(error: OSError, place: Path | str, *, root: Path | None = None) -> StoreError:
+    """Return the store error for an operating system error, with what to do about it.
+
+    Args:
+        error: What the operating system said.
+        place: Where, unless it names a file itself.
+        root: The store, where the place may be elsewhere: only the store can be moved by a variable.
+    """
+    where = Path(error.filename or place).absolute()
+    movable = root is None or where.is_relative_to(root) or root.is_relative_to(where)
     if error.errno in {errno.ENOSPC, errno.EDQUOT}:
-        hint = "free some space there, or set EDGEBUILD_CACHE to a larger disk; finished steps are kept"
+        other = ", or set EDGEBUILD_CACHE to a larger disk" if movable else ""
+        hint = f"free some space there{other}; finished steps are kept"
         return StoreError(f"{place}: no space left on the device", hint=hint)
     if error.errno in {errno.EROFS, errno.EACCES, errno.EPERM}:
         return StoreError(
             f"{error.filename or place}: cannot be written: {error.strerror}",
-            hint="make it writable, or set EDGEBUILD_CACHE to a directory that is",
+            hint="make it writable, or set EDGEBUILD_CACHE to a directory that is"
+            if movable
+            else "make it writable; a build leaves its state and its results beside the manifest",
         )
     return StoreError(f"{error.filename or place}: {error.strerror or error}")
 

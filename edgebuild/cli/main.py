@@ -79,8 +79,9 @@ def _report_error(error: Exception) -> int:
         error = StepTimeoutError(str(error))
     elif isinstance(error, OSError) and error.filename:  # a file or folder that is not as it should be
         from edgebuild.cache.store import store_error  # noqa: PLC0415
+        from edgebuild.run.session import cache_root  # noqa: PLC0415
 
-        error = store_error(error, error.filename)
+        error = store_error(error, error.filename, root=cache_root(os.environ))
     if not isinstance(error, EdgebuildError):
         import traceback  # noqa: PLC0415
 
@@ -223,7 +224,7 @@ def _report(verbs: Verbs[argparse.ArgumentParser]) -> None:
     parser = add_verb(verbs, "report", "write the report again from the results that are there", example)
     add_manifest(parser, words=False)
     parser.add_argument(
-        "--markdown", action="store_true", help="print the Markdown report instead of its path"
+        "--markdown", action="store_true", help="print the report as Markdown, and write nothing"
     )
     parser.set_defaults(verb=_do_report)
 

@@ -266,7 +266,9 @@ def _other_bytes(
 
 
 def _as_error(error: EdgebuildError | OSError, context: Context) -> EdgebuildError:
-    return error if isinstance(error, EdgebuildError) else store_error(error, context.folder)
+    if isinstance(error, EdgebuildError):
+        return error
+    return store_error(error, context.folder, root=context.cache.store.root)
 
 
 def _why_run(action: Action, prepared: Prepared, context: Context) -> tuple[Reason, ...]:

@@ -26,9 +26,21 @@ _TRAINING = {"weights": "best.pt", "summary": "training.json"}
 
 
 def materialise(
-    plan: Plan, results: Mapping[str, ActionResult], context: Context, targets: tuple[str, ...]
+    plan: Plan,
+    results: Mapping[str, ActionResult],
+    context: Context,
+    targets: tuple[str, ...],
+    *,
+    look: bool = False,
 ) -> dict[str, dict[str, Path]]:
     """Put artifacts and packages where users look for them; files that are right already are left alone.
+
+    Args:
+        plan: The plan.
+        results: Result per selected action.
+        context: What the run shares.
+        targets: Targets whose last action was selected.
+        look: Put nothing anywhere; return the paths as if that had been done.
 
     Returns:
         Per target, the paths of its ``artifact``, ``package`` and ``measurements``, absolute; by
@@ -39,40 +51,39 @@ def materialise(
     """
     _require_documents(plan, results, context)
     chosen = [target for target in plan.targets if target.name in targets]
-    with _alone(context):
-        placed = {target.name: _place_all(plan, target, results, context) for target in chosen}
-        return placed | _place_training(plan, results, context)
+    places = {target.name: _of_target(plan, target, results) for target in chosen}
+    places |= _of_training(plan, results)
+    if not look:
+        with _alone(context):
+            for artifact, place in (row for rows in places.values() for row in rows.values()):
+                _place(artifact, place, context)
+    return {name: {role: place for role, (_, place) in rows.items()} for name, rows in places.items()}
 
 
-def _place_training(
-    plan: Plan, results: Mapping[str, ActionResult], context: Context
-) -> dict[str, dict[str, Path]]:
+Places = dict[str, tuple["Artifact", "Path"]]
+"""What goes where, by role."""
+
+
+def _of_training(plan: Plan, results: Mapping[str, ActionResult]) -> dict[str, Places]:
     result = results.get("train") if plan.manifest.model.train is not None else None
     if result is None or not result.artifacts:
         return {}
     folder = plan.manifest.folder / "build" / plan.manifest.name / "train"
-    places = {role: folder / name for role, name in _TRAINING.items()}
-    for role, place in places.items():
-        _place(result.artifact(role), place, context)
-    return {TRAINED: places}
+    return {TRAINED: {role: (result.artifact(role), folder / name) for role, name in _TRAINING.items()}}
 
 
-def _place_all(
-    plan: Plan, target: TargetPlan, results: Mapping[str, ActionResult], context: Context
-) -> dict[str, Path]:
+def _of_target(plan: Plan, target: TargetPlan, results: Mapping[str, ActionResult]) -> Places:
     wanted = {
         "artifact": (target.artifact, plan.manifest.folder / "build" / plan.manifest.name / target.name)
     }
     dist = plan.manifest.folder / "dist" / plan.manifest.name
     for output in plan.action(target.package).outputs if target.package else ():
         wanted[output.role] = (_ref(target.package, output.role, output.path), dist)
-    found = {}
+    found: Places = {}
     for role, (ref, folder) in wanted.items():
         result = results.get(ref.action)
         if result is not None and result.artifacts:
-            place = folder / ref.name
-            _place(result.artifact(ref.output), place, context)
-            found[role] = place
+            found[role] = (result.artifact(ref.output), folder / ref.name)
     return found
 
 
@@ -83,7 +94,7 @@ def _alone(context: Context) -> Iterator[None]:
         with held(context.folder / "placing"):
             yield
     except OSError as error:
-        raise store_error(error, context.folder) from error
+        raise store_error(error, context.folder, root=context.cache.store.root) from error
 
 
 def current(artifact: Artifact, place: Path, memo: Memo) -> bool:

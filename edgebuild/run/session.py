@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from edgebuild.cache.journal import Journal
 from edgebuild.cache.leases import LeasedCache
+from edgebuild.cache.store import store_error
 from edgebuild.environment.lookup import Lookup
 from edgebuild.errors import ManifestError, Problem, ToolchainMissingError, UsageError
 from edgebuild.identity import YOLO_EXTRA
@@ -60,6 +61,7 @@ class Session:
         *,
         force: frozenset[str] = frozenset(),
         remote: Callable[[Store], RemoteTier | None] | None = None,
+        look: bool = False,
     ) -> Context:
         """Return what every action of a run shares.
 
@@ -67,10 +69,19 @@ class Session:
             listener: Whoever shows progress.
             force: Ids of actions to run although a result is there.
             remote: Opens the remote cache; left out: the one that the environment names, if any.
+            look: Nothing is to be run, so the workspace may be one that cannot be written.
+
+        Raises:
+            StoreError: The workspace cannot be written.
         """
-        prepare_workspace(self.manifest.folder)
-        self.folder.mkdir(parents=True, exist_ok=True)
-        cache = LeasedCache(cache_root(os.environ), self.folder / "journal.jsonl")
+        root = cache_root(os.environ)
+        try:
+            prepare_workspace(self.manifest.folder)
+            self.folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            if not look:
+                raise store_error(error, self.folder, root=root) from error
+        cache = LeasedCache(root, self.folder / "journal.jsonl")
         tier = (remote or to_look(""))(cache.store)
         if tier is not None:
             cache.connect(tier)
@@ -218,12 +229,7 @@ def search_path(workspace: Path, templates: Sequence[str] = ()) -> tuple[Path, .
         if not Path(name).is_dir():
             raise UsageError(f"--templates {name}: there is no such folder")
     given = [Path(name).absolute() for name in templates]
-    return tuple(p for p in [*given, workspace / "templates", *bundled("templates")] if p.is_dir())
-
-
-def bundled(name: str) -> tuple[Path, ...]:
-    """Return where data files of edgebuild's own lie: in the wheel, or in the checkout."""
-    return tuple(p for p in (PACKAGE / "_bundled" / name, PACKAGE.parent / name) if p.is_dir())[:1]
+    return search_folders(workspace, given)
 
 
 def load_toolchains(manifest: Manifest, search: Sequence[Path]) -> dict[str, Toolchain]:

@@ -95,7 +95,7 @@ def _results(options: PinOptions) -> tuple[str, ...]:
     chosen = select(session.plan, options.words, without=session.unavailable(skip_all=True))
     wanted = set(chosen.actions)
     actions = [action for action in session.plan.actions if action.id in wanted]
-    found = forecast(actions, session.context(Silence())).values()
+    found = forecast(actions, session.context(Silence(), look=True)).values()
     missing = [one.id for one in found if one.result is None]
     if missing:
         raise UsageError(

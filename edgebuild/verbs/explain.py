@@ -70,7 +70,7 @@ def explain(options: ExplainOptions) -> int:
     chosen = select(session.plan, options.words)
     wanted = set(chosen.actions)
     actions = [action for action in session.plan.actions if action.id in wanted]
-    context = session.context(Silence(), remote=to_look(options.remote))
+    context = session.context(Silence(), remote=to_look(options.remote), look=True)
     if options.against:
         context = replace(context, journal=read_run(options.against))
     found = forecast(actions, context)

@@ -88,7 +88,7 @@ def planned(
     remote: Callable[[Store], RemoteTier | None],
 ) -> Planned:
     """Return the state of every action of a plan."""
-    context = session.context(Silence(), force=force, remote=remote)
+    context = session.context(Silence(), force=force, remote=remote, look=True)
     return Planned(session=session, states=_states(session, chosen, left_out, context))
 
 

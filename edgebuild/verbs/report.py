@@ -6,6 +6,7 @@ import datetime as dt
 import os
 from dataclasses import dataclass
 
+from edgebuild.report.markdown import render_markdown
 from edgebuild.report.write import write_report
 from edgebuild.run.forecast import forecast
 from edgebuild.run.outcome import run_result
@@ -24,10 +25,10 @@ class ReportOptions:
 
 
 def report(options: ReportOptions) -> int:
-    """Write the report of what is built; print where it is, or the Markdown itself."""
+    """Write the report of what is built and print where it is; or print it as Markdown and write nothing."""
     session = open_session(options.manifest, overrides=options.overrides, templates=options.templates)
     left_out = session.unavailable(skip_all=True)
-    context = session.context(Silence())
+    context = session.context(Silence(), look=options.markdown)
     found = forecast(session.plan.actions, context)
     results = {name: one.result for name, one in found.items() if one.result is not None}
     ready = tuple(
@@ -42,11 +43,13 @@ def report(options: ReportOptions) -> int:
         context,
         targets=ready,
         skipped=absent | left_out,
-        placed=materialise(session.plan, results, context, ready),
+        placed=materialise(session.plan, results, context, ready, look=options.markdown),
         started=dt.datetime.now(dt.UTC).astimezone().isoformat(timespec="seconds"),
         seconds=0.0,
     )
-    paths = write_report(result, session.manifest.folder / "build" / session.manifest.name)
-    markdown = next(path for path in paths if path.suffix == ".md")
-    print(markdown.read_text(encoding="utf-8") if options.markdown else os.path.relpath(paths[0]))
+    if options.markdown:
+        print(render_markdown(result), end="")
+    else:
+        paths = write_report(result, session.manifest.folder / "build" / session.manifest.name)
+        print(os.path.relpath(paths[0]))
     return 0

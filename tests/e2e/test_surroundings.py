@@ -146,8 +146,11 @@ def test_the_report_is_written_again_without_running_anything(built: Workspace) 
     assert json.loads((place / "report.json").read_text(encoding="utf-8"))["exit_code"] == 0
     page = (place / "report.html").read_text(encoding="utf-8")
     assert not re.search(r"""(?:src|href)=["']?https?://""", page)
+    (place / "report.md").unlink()
     told = built.eb("report", "manifest.yaml", "--markdown").out
     assert told.startswith("# ✓ shelf 1.0.0: passed")
+    assert "shelf-chip-1.0.0.tar.gz" in told
+    assert not (place / "report.md").exists()  # to print needs no place that can be written
 
 
 def test_a_model_without_a_dataset_is_compiled_and_packed(built: Workspace) -> None:

@@ -30,6 +30,17 @@ def test_any_other_error_keeps_its_words() -> None:
     assert store_error(OSError("odd"), Path("/s")).message == "/s: odd"
 
 
+@pytest.mark.parametrize("number", [errno.EROFS, errno.ENOSPC])
+@pytest.mark.parametrize(
+    ("place", "movable"), [("/store/x", True), ("/stores", False), ("/work/.edgebuild", False), ("/", True)]
+)
+def test_only_a_place_in_the_store_can_be_moved_by_a_variable(
+    number: int, place: str, *, movable: bool
+) -> None:
+    error = store_error(OSError(number, os.strerror(number), place), place, root=Path("/store"))
+    assert ("EDGEBUILD_CACHE" in error.hint) == movable
+
+
 def test_a_copy_has_the_same_bytes(tmp_path: Path) -> None:
     data = os.urandom(2_500_000)
     (tmp_path / "from").write_bytes(data)

@@ -35,9 +35,12 @@ def test_trained_weights_are_put_beside_the_targets_also_when_nothing_else_was_a
     trained = replace(plans.MODEL, weights=None, train=plans.TRAIN)
     made = plans.plan(plans.target(), model=trained, folder=bench.workspace)
 
+    looked = materialise(made, done, context, (), look=True)
+    folder = bench.workspace / "build" / "fasteners" / "train"
+    assert not folder.exists()
     placed = materialise(made, done, context, ())
 
-    folder = bench.workspace / "build" / "fasteners" / "train"
+    assert placed == looked
     assert (folder / "best.pt").read_text() == "w\n"
     assert (folder / "training.json").read_text() == "s\n"
     # What is watched for changes, so that a removed file is put back.
