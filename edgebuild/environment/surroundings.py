@@ -20,6 +20,7 @@ from edgebuild.environment.image import find_container
 from edgebuild.environment.patterns import expand_pattern
 from edgebuild.environment.probe import Probed, probe_tool
 from edgebuild.process.execute import find_executable
+from edgebuild.toolchain.where import toolchain_words
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -156,14 +157,14 @@ def kind_of(toolchain: Toolchain) -> str:
     return "container" if needs.image else "as found on PATH"
 
 
-def install_command(name: str) -> str:
+def install_command(toolchain: Toolchain) -> str:
     """Return what makes a toolchain's environment, in words."""
-    return f"run `edgebuild toolchain install {name}`"
+    return f"run `edgebuild toolchain install {toolchain_words(toolchain.folder, Path.cwd())}`"
 
 
 def _python(toolchain: Toolchain, environ: Mapping[str, str], root: Path) -> Surroundings:
     needs = toolchain.environment
-    base = Surroundings(toolchain=toolchain.name, kind="python", get=install_command(toolchain.name))
+    base = Surroundings(toolchain=toolchain.name, kind="python", get=install_command(toolchain))
     pythons = environment_store.pythons(needs.python, environ)
     if not pythons:
         problem = f"{toolchain.name} needs a Python {needs.python}, and none is on PATH"

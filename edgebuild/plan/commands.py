@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from edgebuild.action import ActionInput, FileInput, FindingsInput, TreeInput
 from edgebuild.plan.chain import ONE_TO_MANY
+from edgebuild.toolchain.where import toolchain_words
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -57,9 +58,9 @@ def _block(plan: Plan, action: Action) -> str:
     parents = {f"{here}/{PurePosixPath(output.path).parent}".removesuffix("/.") for output in action.outputs}
     lines = [f"# {action.id}: {action.step} for {', '.join(action.targets)}"]
     if action.environment:
-        lines.append(
-            f"# in the environment of {action.environment}: edgebuild toolchain show {action.environment}"
-        )
+        folders = {target.toolchain.name: target.toolchain.folder for target in plan.targets}
+        words = toolchain_words(folders[action.environment], plan.manifest.folder)
+        lines.append(f"# in the environment of {action.environment}: edgebuild toolchain show {words}")
     lines += [f"# {note}" for note in assumed(plan, action)]
     lines.append(shlex.join(["mkdir", "-p", *sorted(parents)]))
     places = _places(plan, action)

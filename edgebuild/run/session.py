@@ -22,6 +22,7 @@ from edgebuild.plan.plan import make_plan
 from edgebuild.run.elsewhere import to_look
 from edgebuild.run.installed import Installed, found_versions, look, needed_tools
 from edgebuild.toolchain.load import Toolchain, load_toolchain
+from edgebuild.toolchain.where import search_folders
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence

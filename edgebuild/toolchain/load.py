@@ -30,6 +30,7 @@ from edgebuild.toolchain.values import (
     Template,
     Toolchain,
 )
+from edgebuild.toolchain.where import FILE_NAME, place_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -56,8 +57,6 @@ __all__ = [
     "toolchain_names",
 ]
 
-FILE_NAME = "toolchain.yaml"
-
 OptionFault = tuple[str, str, str]
 """Option name (empty: all of them), what is wrong, what to do."""
 
@@ -82,7 +81,8 @@ def load_toolchain(name: str, search: Sequence[Path]) -> Toolchain:
         UsageError: There is none of that name; the hint lists the known ones.
         ManifestError: Its ``toolchain.yaml`` is wrong; with every problem found.
     """
-    folder = next((base / name for base in search if _is_toolchain(base, name)), None)
+    # What is no name could be the path of any folder.
+    folder = place_of(name, search) if re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]*", name) else None
     if folder is None:
         known = toolchain_names(search)
         raise UsageError(
@@ -135,10 +135,6 @@ def resolve_options(
         *_set_faults(toolchain, recipe, values, options),
     ]
     return values, tuple(_option_problem(where(name), message, hint) for name, message, hint in wrong)
-
-
-def _is_toolchain(base: Path, name: str) -> bool:
-    return bool(re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]*", name)) and (base / name / FILE_NAME).is_file()
 
 
 def _requirement_problems(folder: Path, document: Mapping[str, Any]) -> Iterator[Problem]:

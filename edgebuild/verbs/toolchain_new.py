@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
+import sys
 from pathlib import Path
 
 from edgebuild.errors import StoreError, UsageError
 from edgebuild.toolchain.load import load_toolchain
+from edgebuild.toolchain.where import place_of, search_folders
 
 TOOLCHAIN = """\
 # docs/toolchains.md explains every key. What is said here has to be true of the vendor's documentation: list
@@ -122,6 +124,7 @@ def new(name: str, templates: str) -> int:
             f"{name!r} cannot be a toolchain's name", hint="lower-case letters, digits, '_' and '-'"
         )
     folder = Path(templates) / name
+    hidden = place_of(name, search_folders(Path.cwd()))
     if folder.exists():
         raise UsageError(f"{folder} is there already", hint="take another name, or edit what is there")
     files = {"toolchain.yaml": TOOLCHAIN, "compile.cmd.j2": COMMAND, "README.md": README}
@@ -132,6 +135,9 @@ def new(name: str, templates: str) -> int:
     except OSError as error:
         raise StoreError(f"{folder}: cannot be written: {error.strerror}") from error
     load_toolchain(name, (Path(templates),))
+    if hidden:
+        text = f"there is a toolchain {name} already, {hidden}: where this one is found, that one is not used"
+        print(f"edgebuild: warning: {text}", file=sys.stderr)
     print(f"wrote {folder}: {', '.join(files)}")
     print(f"next: edit them, then `edgebuild toolchain test {name} --templates {templates}`")
     return 0
