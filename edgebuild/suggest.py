@@ -12,10 +12,16 @@ if TYPE_CHECKING:
 
 def did_you_mean(word: str, known: Iterable[str], *, otherwise: str = "", cutoff: float = 0.6) -> str:
     """Return ``did you mean 'x'?`` when a known word is near, else ``otherwise``."""
+    near = nearest(word, known, cutoff=cutoff)
+    return f"did you mean {near!r}?" if near else otherwise
+
+
+def nearest(word: str, known: Iterable[str], *, cutoff: float = 0.6) -> str:
+    """Return the known word that is nearest, or nothing where none is near."""
     words = list(known)
     folded = {item.lower(): item for item in reversed(words)}
     close = difflib.get_close_matches(word.lower(), folded, n=1, cutoff=cutoff)
-    return f"did you mean {folded[close[0]]!r}?" if close else otherwise
+    return folded[close[0]] if close else ""
 
 
 def near_file(path: Path) -> str:

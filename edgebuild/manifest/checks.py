@@ -5,9 +5,10 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from edgebuild.manifest import ultralytics
 from edgebuild.manifest.dataset_file import is_address
 from edgebuild.protocol import TRAIN_TAKEN
-from edgebuild.suggest import did_you_mean, listed, near_file
+from edgebuild.suggest import did_you_mean, listed, near_file, nearest
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -117,7 +118,13 @@ def _check_train(root: Node, train: Node, base: Base) -> Iterator[Problem]:
     if node is not None and isinstance(node.value, str) and node.value:
         yield from _check_base(root, node, base)
     arguments = train.get("args")
-    for name, value in arguments.entries.items() if arguments else ():
+    if arguments:
+        yield from _check_arguments(arguments)
+
+
+def _check_arguments(arguments: Node) -> Iterator[Problem]:
+    known = ultralytics.training_arguments() - _TAKEN_ARGUMENTS if arguments.entries else frozenset[str]()
+    for name, value in arguments.entries.items():
         path = f"model.train.args.{name}"
         if name in _OWN_ARGUMENTS:
             yield value.problem(
@@ -125,6 +132,11 @@ def _check_train(root: Node, train: Node, base: Base) -> Iterator[Problem]:
             )
         elif name in _TAKEN_ARGUMENTS:
             yield value.problem(path, "edgebuild sets it itself", hint="remove it", at=value.key)
+        elif known and name not in known:
+            near = nearest(name, known)
+            meant = f"did you mean {near!r}?" if near else ""
+            hint = f"set {_OWN_ARGUMENTS[near]}" if near in _OWN_ARGUMENTS else meant
+            yield value.problem(path, "Ultralytics has no such argument", hint=hint, at=value.key)
 
 
 def _check_base(root: Node, node: Node, base: Base) -> Iterator[Problem]:
@@ -137,6 +149,11 @@ def _check_base(root: Node, node: Node, base: Base) -> Iterator[Problem]:
     if not _ARCHITECTURE.fullmatch(text):
         hint = "name an architecture such as yolo11n.yaml, or a file in the manifest's folder"
         yield node.problem(path, f"no such file, and no known architecture: {text}", hint=hint)
+        return
+    known = ultralytics.architectures()
+    if known and not ultralytics.is_architecture(text, known):
+        hint = did_you_mean(text, ultralytics.scaled(known), otherwise="name a file in the manifest's folder")
+        yield node.problem(path, f"no such file, and the installed Ultralytics has no {text}", hint=hint)
         return
     task = root.get("model", "task")
     wanted = _TASK_SUFFIXES.get(task.text, "") if task else ""

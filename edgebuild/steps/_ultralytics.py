@@ -47,8 +47,10 @@ def load_model(path: str | Path, *, task: str, name: str | Path = "") -> Any:
         model = YOLO(str(path), task=task if path.suffix == ".onnx" else None)
     except Exception as error:  # noqa: BLE001 - unpickling a damaged file raises anything at all
         reason = _reason(error).replace(str(path), "the file")
-        fail(f"{name}: not a model that Ultralytics can open ({reason})",
-             hint="it may be cut short; train or download it again")  # fmt: skip
+        hint = "it may be cut short; train or download it again"
+        if not is_file:
+            hint = "it must be an architecture that the installed Ultralytics has, or a description of one"
+        fail(f"{name}: not a model that Ultralytics can open ({reason})", hint=hint)
     if model.task != task:
         fail(f"{name}: the weights are for task {model.task!r}, the manifest says {task!r}",
              hint=f"set model.task to {model.task} or use other weights")  # fmt: skip

@@ -21,7 +21,7 @@ def model(folder: Path, text: str) -> list[str]:
     ("base", "task"),
     [
         ("yolo11n.yaml", "detect"), ("yolov8s.yaml", "detect"), ("yolov8n-p2.yaml", "detect"),
-        ("yolo12x.yml", "detect"),
+        ("yolo12x.yaml", "detect"),
         ("yolo26n.yaml", "detect"), ("yolov10b.yaml", "detect"), ("rtdetr-l.yaml", "detect"),
         ("yolo11n-seg.yaml", "segment"), ("yolov8n-pose-p6.yaml", "pose"), ("yolo11n-cls.yaml", "classify"),
         ("yolo11n-obb.yaml", "obb"),

@@ -13,6 +13,7 @@ import pytest
 
 from edgebuild.steps import train
 from edgebuild.steps._step import StepFailure
+from edgebuild.steps._ultralytics import load_model
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -137,3 +138,14 @@ def test_weights_that_are_not_there_are_named(
     done = run_step_at(folder, "train", *_arguments(1), "--base", "yolo11n.pt")
     assert done.returncode == 3
     assert "error: yolo11n.pt: no such file" in done.stderr
+
+
+@pytest.mark.yolo
+def test_an_architecture_that_does_not_exist_is_not_called_cut_short(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(StepFailure) as caught:
+        load_model("yolo12q.yaml", task="detect")
+    assert "cut short" not in str(caught.value)
+    assert "architecture that the installed Ultralytics has" in str(caught.value)
