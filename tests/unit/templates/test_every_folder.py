@@ -16,8 +16,11 @@ from edgebuild.render import file_lookup, render_argv, render_text
 from edgebuild.steps.graph_files import graph_variables
 from edgebuild.template import VARIABLES
 from edgebuild.toolchain.load import load_toolchain, resolve_options, toolchain_names
+from tests.unit.templates.options_table import with_options
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from edgebuild.toolchain.load import Recipe, Toolchain
 
 REPOSITORY = Path(__file__).resolve().parents[3]
@@ -131,6 +134,15 @@ def test_the_readme_says_what_is_offered_and_what_its_limits_are(name: str) -> N
     assert not {recipe for recipe in toolchain.recipes if f"`{recipe}`" not in text}
     assert re.search(r"^## .*Limits", text, re.MULTILINE)
     assert re.search(r"[Ss]ource", text)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_readme_lists_every_option(name: str, golden: Callable[[Path, str], None]) -> None:
+    toolchain = load_toolchain(name, SEARCH)
+    readme = toolchain.folder / "README.md"
+    text = with_options(readme.read_text(encoding="utf-8"), toolchain)
+    assert not {option for option in toolchain.options if f"| `{option}` |" not in text}
+    golden(readme, text)
 
 
 @pytest.mark.parametrize(("name", "recipe"), recipes())
