@@ -13,8 +13,8 @@ from edgebuild.digest import PREFIX, canonical_json, digest_text
 from edgebuild.errors import EdgebuildError, StepError
 from edgebuild.lock import GaveUpError
 from edgebuild.perform.attempt import TEMPORARY, Attempted, attempt, crashed, failed
-from edgebuild.perform.collect import check_log, collect_outputs, find, read_log, said_findings
-from edgebuild.perform.patience import MEASUREMENT, OTHER_STEPS, SAME_LOG, SAME_WORK, patience
+from edgebuild.perform.collect import as_ruled, check_log, collect_outputs, find, read_log, said_findings
+from edgebuild.perform.patience import MEASUREMENT, OTHER_STEPS, SAME_LOG, SAME_WORK, at_work, patience
 from edgebuild.perform.place import Inputs, changed_input, place_inputs, read_inputs
 from edgebuild.perform.why import reasons
 from edgebuild.process.execute import stopping
@@ -158,6 +158,7 @@ def _run(
     try:
         with (
             context.cache.store.turn(exclusive=action.machine, give_up=patience(action, context, others)),
+            at_work(action),
             _scratch(action, prepared.key, context) as scratch,
         ):
             context.listener.started(action)

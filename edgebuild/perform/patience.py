@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+import threading
 import time
 from typing import TYPE_CHECKING
 
 from edgebuild.process.execute import stopping
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from edgebuild.action import Action
     from edgebuild.perform.context import Context
@@ -20,6 +22,23 @@ SAME_WORK = "another run does the same work"
 SAME_LOG = "another run in this workspace does this step with other options"
 MEASUREMENT = "a measurement has the machine alone"
 OTHER_STEPS = "it measures and needs the machine alone, other steps are still running"
+
+
+_lock = threading.Lock()
+_at_work: set[str] = set()
+"""Actions of this process that are at work: what waits for one of them needs no word, they are on display."""
+
+
+@contextlib.contextmanager
+def at_work(action: Action) -> Iterator[None]:
+    """Note that an action of this process is at work."""
+    with _lock:
+        _at_work.add(action.id)
+    try:
+        yield
+    finally:
+        with _lock:
+            _at_work.discard(action.id)
 
 
 def patience(action: Action, context: Context, why: str) -> Callable[[], bool]:
@@ -35,7 +54,7 @@ def patience(action: Action, context: Context, why: str) -> Callable[[], bool]:
 
     def give_up() -> bool:
         nonlocal told
-        if not told and time.monotonic() - since >= SILENT_SECONDS:
+        if not told and not _at_work and time.monotonic() - since >= SILENT_SECONDS:
             told = True
             context.listener.waiting(action, why)
         return stopping()

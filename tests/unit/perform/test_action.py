@@ -15,6 +15,7 @@ from tests.unit.crash import dies_before
 from tests.unit.workbench import PROCESSES, after, alive, read_pid, shell, wait_until
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from contextlib import AbstractContextManager
     from pathlib import Path
 
@@ -478,6 +479,35 @@ class TestWaiting:
         lock = context.cache.store.lock(key[:32])
         assert ended_when_told(copy, context, bench, lock) is Outcome.RAN
         assert bench.listener.events[0] == ("waiting: another run does the same work", "copy")
+
+    def test_one_that_waits_for_a_step_of_this_run_says_nothing(
+        self, bench: Workbench, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(patience, "SILENT_SECONDS", 0.0)
+        started, go_on = bench.folder / "started", bench.folder / "go-on"
+        script = f"touch {started}; while [ ! -e {go_on} ]; do sleep 0.01; done; echo x > out/out.txt"
+        context = bench.context()
+        asked: list[str] = []
+        turn = context.cache.store.turn
+
+        def noted(*, exclusive: bool, give_up: Callable[[], bool]) -> AbstractContextManager[None]:
+            def ask() -> bool:
+                asked.append("waits")
+                return give_up()
+
+            return turn(exclusive=exclusive, give_up=ask)
+
+        monkeypatch.setattr(context.cache.store, "turn", noted)
+        first = threading.Thread(target=perform, args=(shell("measure", script, machine=True), {}, context))
+        first.start()
+        assert wait_until(started.exists)
+        second = threading.Thread(target=perform, args=(shell("step", "echo x > out/out.txt"), {}, context))
+        second.start()
+        assert wait_until(lambda: len(asked) > 2)
+        go_on.touch()
+        first.join(120)
+        second.join(120)
+        assert {event for event, _ in bench.listener.events} == {"started", "finished"}
 
     def test_one_that_need_not_wait_says_nothing(
         self, bench: Workbench, copy: Action, monkeypatch: pytest.MonkeyPatch
