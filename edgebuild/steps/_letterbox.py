@@ -3,8 +3,9 @@
 The arithmetic is that of Ultralytics' validation with ``rect=False``: the long side is resized to the longer
 side of the input, then the image is scaled down where it still does not fit (never up), centred, and the rest
 filled with grey (``ultralytics/data/base.py: BaseDataset.load_image`` and ``ultralytics/data/augment.py:
-LetterBox(auto=False, scaleup=False)``). A test compares the two bit for bit. It is written out here because
-importing Ultralytics costs seconds in steps that need nothing else of it.
+LetterBox(auto=False, scaleup=False)``). A test compares the two bit for bit. Its ``predict`` resizes once, so
+it sees other pixels where the input is not square; metrics come from a validation. It is written out here
+because importing Ultralytics costs seconds in steps that need nothing else of it.
 """
 
 from __future__ import annotations

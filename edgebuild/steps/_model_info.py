@@ -52,7 +52,7 @@ def describe_model(model: Any, *, task: str, name: str, imgsz: tuple[int, int], 
         for index, value in enumerate(model.graph.output)
     ]
     # How an image becomes the input: a classifier sees the middle of it, others all of it.
-    whole = {"letterbox": {"pad": PAD_VALUE, "center": True}}
+    whole = {"letterbox": {"long_side": max(imgsz), "pad": PAD_VALUE, "center": True}}
     fitting = {"crop": {"short_side": True, "center": True}} if task == "classify" else whole
     shape_of_one = _literal(metadata.get("kpt_shape", ""))
     keypoints = {"kpt_shape": list(shape_of_one)} if task == "pose" and shape_of_one else {}

@@ -116,6 +116,7 @@ def _tensors(info: Mapping[str, Any]) -> Iterator[str]:
             f"- an image is made to fit {width} x {height} (width x height) with its aspect ratio kept, "
             f"centred, and the rest filled with grey {letterbox.get('pad')}"
         )
+        yield f"- for that it is {_resized(letterbox.get('long_side', max(width, height)), width, height)}"
     if given.get("crop"):
         height, width = info.get("imgsz", ("?", "?"))
         fill = f"its short side becomes {width}" if height == width else f"it becomes {width} x {height}"
@@ -124,6 +125,13 @@ def _tensors(info: Mapping[str, Any]) -> Iterator[str]:
         layout = f": {output['layout']}" if output.get("layout") else ""
         yield f"- output `{output.get('name', index)}`: {_shape(output.get('shape', ()))}{layout}"
     yield f"- task {info.get('task', 'detect')}, {len(info.get('names') or ())} classes, in `labels.txt`"
+
+
+def _resized(long_side: int, width: int, height: int) -> str:
+    """Say how the validation resized images: other pixels are another input, and other scores."""
+    first = f"resized bilinearly until its long side is {long_side}, the other one rounded up"
+    again = f"; then once more, down to what fits {width} x {height}, where it does not fit yet"
+    return f"{first}{again if width != height else ''}"
 
 
 def _shape(shape: Sequence[Any]) -> str:

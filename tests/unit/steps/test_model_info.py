@@ -20,7 +20,7 @@ def test_describes_a_detector(build_detector: Callable[..., Any]) -> None:
         "dynamic": False, "opset": 17, "end2end": False, "head": {"kind": "full"},
         "input": {
             "name": "images", "shape": [1, 3, 8, 8], "dtype": "float32", "layout": "NCHW", "channels": "RGB",
-            "scale": 1 / 255, "letterbox": {"pad": 114, "center": True},
+            "scale": 1 / 255, "letterbox": {"long_side": 8, "pad": 114, "center": True},
         },
         "outputs": [{
             "name": "output0", "shape": [1, 6, 80], "dtype": "float32",

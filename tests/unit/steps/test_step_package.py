@@ -252,6 +252,11 @@ def test_the_readme_tells_how_to_feed_it(workspace: Path, run_step: RunStep) -> 
     assert "`artifact/model.blob` with the runtime of acme" in text
     assert "input `images`: 1 x 3 x 64 x 96, RGB" in text
     assert "made to fit 96 x 64" in text
+    # What Ultralytics' validation does with a model that is not square, and so the metrics in the package.
+    assert (
+        "until its long side is 96, the other one rounded up; then once more, down to what fits 96 x 64"
+        in text
+    )
     assert "`.measurements.json` beside it" in text
 
 
