@@ -103,10 +103,18 @@ class LogRule:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Success:
-    """What a log must and must not contain for the action to count as done (exit code 0 is not proof)."""
+    """What a log must and must not contain for the action to count as done (exit code 0 is not proof).
+
+    Attributes:
+        log_has: Patterns that it must have.
+        log_lacks: Patterns that it must not have.
+        rejects: Patterns of the findings that reject the target. The action is done all the same; they are
+            here because no result from before such a rule may be believed.
+    """
 
     log_has: tuple[str, ...] = ()
     log_lacks: tuple[str, ...] = ()
+    rejects: tuple[str, ...] = ()
 
 
 OWN = "edgebuild."
@@ -298,7 +306,7 @@ def key_document(
         "outputs": {o.role: _declared(o) for o in action.outputs},
         "files": {path: digest_text(text) for path, text in action.files},
         "tools": {name: tools[name] for name in action.tools},
-        "success": [list(action.success.log_has), list(action.success.log_lacks)],
+        "success": _success(action.success),
         "machine": machine if action.machine else "",
     }
 
@@ -306,6 +314,11 @@ def key_document(
 def action_key(document: Mapping[str, object]) -> ActionKey:
     """Return the key of a key document."""
     return ActionKey(digest_document(document).removeprefix("sha256:"))
+
+
+def _success(success: Success) -> list[list[str]]:
+    more = [list(success.rejects)] if success.rejects else []
+    return [list(success.log_has), list(success.log_lacks), *more]
 
 
 def _declared(output: Output) -> list[object]:

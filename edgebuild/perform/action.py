@@ -73,7 +73,7 @@ def find_result(action: Action, prepared: Prepared, context: Context) -> ActionR
         outcome=Outcome.CURRENT if current else Outcome.CACHED,
         key=prepared.key,
         artifacts=record.artifacts,
-        findings=record.findings,
+        findings=as_ruled(record.findings, action.findings),
         why=() if current else explain(action, prepared, context),
     )
 

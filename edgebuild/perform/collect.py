@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import re
+from dataclasses import replace
 from itertools import accumulate
 from typing import TYPE_CHECKING
 
@@ -76,6 +77,26 @@ def find(rules: Sequence[LogRule], text: str) -> tuple[Finding, ...]:
             message = rule.message or line.strip()[:400]
             found.append(Finding(id=rule.id, level=rule.level, message=message, hint=rule.hint))
     return tuple(found)
+
+
+def as_ruled(findings: Sequence[Finding], rules: Sequence[LogRule]) -> tuple[Finding, ...]:
+    """Return findings of an earlier run with the level and hint that their rules give them today.
+
+    What a rule added since then would have found is not known; one that rejects is in the action's key.
+    """
+    return tuple(
+        replace(found, level=rule.level, hint=rule.hint) if (rule := _rule_of(found, rules)) else found
+        for found in findings
+    )
+
+
+def _rule_of(found: Finding, rules: Sequence[LogRule]) -> LogRule | None:
+    """Return the rule that finds what was found; of several with one id the one that says or matches it."""
+    named = [rule for rule in rules if rule.id == found.id]
+    for rule in named if len(named) > 1 else ():
+        if found.message == rule.message or (not rule.message and re.search(rule.pattern, found.message)):
+            return rule
+    return named[0] if named else None
 
 
 def said_findings(text: str) -> tuple[Finding, ...]:

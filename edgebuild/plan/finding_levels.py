@@ -102,6 +102,11 @@ def rules_for(toolchain: Toolchain, options: Mapping[str, Any]) -> tuple[LogRule
     )
 
 
+def rejecting_patterns(rules: Iterable[LogRule], levels: Mapping[str, str]) -> tuple[str, ...]:
+    """Return the patterns of the rules whose findings are errors to a target with these levels."""
+    return tuple(rule.pattern for rule in rules if levels.get(rule.id, rule.level) == "error")
+
+
 def rejecting(actions: Iterable[Action], levels: Mapping[str, str]) -> tuple[str, ...]:
     """Return the ids of those actions that may say something that is an error to a target.
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
 from edgebuild.action import Action, TreeInput
 from edgebuild.errors import ManifestError, Problem
 from edgebuild.lint import beginning
-from edgebuild.plan.finding_levels import rules_for
+from edgebuild.plan.finding_levels import rejecting_patterns, rules_for
 from edgebuild.plan.fit import chosen_head
 from edgebuild.plan.graph_files import graph_file_input, graph_file_paths, graph_file_steps
 from edgebuild.plan.quantization import without_decode
@@ -64,6 +64,7 @@ def vendor_step(  # noqa: PLR0913, PLR0917 - an action has this many sides
     if step.uses:
         inputs = (*inputs, TreeInput(role="toolchain", root=toolchain.folder, files=tuple(sorted(step.uses))))
     own = (f"{ENVIRONMENT_TOOL}{toolchain.name}",) if toolchain.environment.own else ()
+    rules = rules_for(toolchain, variables["options"])
     return Action(
         id=f"{target.name}/{entry.step}",
         step=entry.step,
@@ -76,8 +77,8 @@ def vendor_step(  # noqa: PLR0913, PLR0917 - an action has this many sides
         outputs=step.outputs,
         files=tuple((name, text) for name, text in files if text.strip()),
         tools=(*(f"{toolchain.name}/{name}" for name in step.tools), *own),
-        success=step.success,
-        findings=rules_for(toolchain, variables["options"]),
+        success=replace(step.success, rejects=rejecting_patterns(rules, dict(target.findings))),
+        findings=rules,
         timeout=target.timeout or step.timeout,
         retries=step.retries,
         targets=(target.name,),

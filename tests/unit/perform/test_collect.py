@@ -9,7 +9,7 @@ from edgebuild.action import Finding, LogRule, Output, Success
 from edgebuild.cache.store import Store
 from edgebuild.digest import digest_bytes
 from edgebuild.errors import StepError
-from edgebuild.perform.collect import check_log, collect_outputs, find, read_log, said_findings
+from edgebuild.perform.collect import as_ruled, check_log, collect_outputs, find, read_log, said_findings
 from tests.unit.workbench import shell
 
 if TYPE_CHECKING:
@@ -163,6 +163,20 @@ class TestLog:
         (tmp_path / "log").write_bytes(b"# success\n\xff\xe9\r\nnow\r")
         assert read_log(tmp_path / "log", 10) == "\ufffd\ufffd\nnow\n"
         assert read_log(tmp_path / "log").startswith("# success\n")
+
+    def test_an_earlier_finding_has_the_level_and_hint_of_today(self) -> None:
+        said = (
+            Finding(id="cpu", level="note", message="Conv runs on the CPU", hint="old"),
+            Finding(id="two", level="warning", message="mode: b", hint=""),
+            Finding(id="gone", level="warning", message="x", hint=""),
+        )
+        rules = (
+            LogRule(pattern="on the CPU", id="cpu", level="error", hint="new"),
+            LogRule(pattern="mode: a", id="two", level="error"),
+            LogRule(pattern="mode: b", id="two", level="note"),
+        )
+        found = as_ruled(said, rules)
+        assert [(one.level, one.hint) for one in found] == [("error", "new"), ("note", ""), ("warning", "")]
 
     def test_colours_and_titles_are_no_words(self, tmp_path: Path) -> None:
         said = b"\x1b]0;acme\x07\x1b[1;31m[acme] E:\x1b[0m no\x1b[K such layer\x1b(B \x1b[?25l[1] 7\n"
