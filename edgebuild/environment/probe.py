@@ -160,12 +160,12 @@ def _distributions(name: str, folders: Sequence[str]) -> Iterator[tuple[str, str
 
 
 def judged(probed: Probed, supported: str, executable: str) -> Probed:
-    """Return what is found with its version compared with a range; without one the file identifies it."""
+    """Return what is found with its version compared with a range; where none can be, the file identifies it."""
     known = in_range(probed.version, supported) if probed.version else None
     if known is False:
         problem = f"{probed.name} {probed.version} is outside the supported range {supported}"
         return replace(probed, in_range=False, problem=problem)
-    if not probed.version and executable:
+    if known is None and executable:
         probed = replace(probed, fingerprint=str(digest_file(executable)))
     if supported and known is None:
         seen = f"version {probed.version!r}" if probed.version else "an unknown version"

@@ -113,6 +113,7 @@ def _tool(tool: Tool, probed: Probed) -> dict[str, Any]:
         "raw": probed.raw.strip()[:RAW_CHARACTERS],
         "supported": tool.supported,
         "problem": probed.problem,
+        "notes": [finding.message for finding in probed.findings],
         "looked": list(probed.how),
         "get": probed.get,
     }
@@ -169,7 +170,8 @@ def _tool_lines(tool: dict[str, Any], width: int, *, said: str) -> list[str]:
     supported = f" (supported {tool['supported']})" if tool["supported"] else ""
     if tool["usable"]:
         if tool["version"]:
-            return [f"  ok      {tool['name']} {tool['version']}{supported}"]
+            notes = [f"            {line}" for line in tool["notes"]]
+            return [f"  ok      {tool['name']} {tool['version']}{supported}", *notes]
         looked = [f"            {line}" for line in tool["looked"] if supported]
         return [f"  ok      {tool['name']} of unknown version{supported}", *looked]
     # The whole PATH is in the JSON, and here once; that a tool is not on it is the problem itself.

@@ -86,6 +86,8 @@ def test_an_unknown_version_is_a_note_and_the_content_identifies(tmp_path: Path,
     (finding,) = probed.findings
     assert (finding.id, finding.level) == ("version-unknown", "note")
     assert ">=3" in finding.message
+    assert probed.fingerprint
+    assert identity(probed) == f"acme/acmec {probed.fingerprint}"
 
 
 def test_without_a_version_the_content_of_the_executable_identifies_it(tmp_path: Path) -> None:

@@ -121,6 +121,10 @@ def test_what_a_template_sees(
 def test_a_template_that_is_wrong_says_where(nodes: Callable[..., dict[str, Any]], tmp_path: Path) -> None:
     with pytest.raises(StepFailure, match=r"x\.cfg\.j2:2:4: .*float_layer"):
         render(tmp_path, "a\n{{ float_layer }}", nodes("decode"))
+    with pytest.raises(
+        StepFailure, match=r"x\.cfg\.j2:2:12: there is no value 'ration', did you mean 'ratio'"
+    ):
+        render(tmp_path, "a\n{{ options.ration | json }}", nodes("decode"), options={"ratio": 1})
 
 
 def test_a_blank_file_is_there(nodes: Callable[..., dict[str, Any]], tmp_path: Path) -> None:

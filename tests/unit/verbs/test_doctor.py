@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from edgebuild.verbs.doctor import DoctorOptions, doctor
-from tests.unit.environments import write_toolchain
+from tests.unit.environments import BODY, write_toolchain
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -69,6 +69,15 @@ def test_a_version_that_cannot_be_read_is_said_with_what_was_tried(
     at = lines.index("ok      acmec of unknown version (supported >=2,<4)")
     assert lines[at + 1] == "found acmec on PATH"
     assert lines[at + 2].startswith("`acmec --version` printed nothing matching")
+
+
+def test_a_version_that_cannot_be_compared_is_said(tmp_path: Path, look: Callable[..., Any]) -> None:
+    put(tmp_path, "echo acmec Release-7")
+    body = BODY.replace(r"(\d+\.\d+)", r"(\S+)")
+    lines = [line.strip() for line in look(as_json=False, body=body).splitlines()]
+    at = lines.index("ok      acmec Release-7 (supported >=2,<4)")
+    assert lines[at + 1].startswith("acme/acmec has version 'Release-7' (executable ")
+    assert lines[at + 1].endswith("); it cannot be compared with >=2,<4")
 
 
 def test_what_is_missing_is_said_once_with_how_to_get_it(
