@@ -32,7 +32,7 @@ from edgebuild.manifest.values import (
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from edgebuild.document.node import Node
+    from edgebuild.document.node import Node, Place
     from edgebuild.gates import Gate
     from edgebuild.manifest.dataset_file import DatasetFile
 
@@ -72,6 +72,7 @@ def _load(file: str, overrides: Sequence[str]) -> Manifest:
     gates = _gates(complete, source, problems)
     if problems:
         raise ManifestError(_distinct(problems))
+    places = dict(_places(complete, ""))
     return Manifest(
         file=file,
         folder=base.folder,
@@ -81,7 +82,8 @@ def _load(file: str, overrides: Sequence[str]) -> Manifest:
         targets=tuple(_target(name, node, gates[name]) for name, node in _targets(complete).items()),
         devices=_devices(root),
         package=Package(version=with_defaults("package", root.get("package"))["version"]),
-        positions=dict(_positions(complete, "")),
+        positions={path: (at.line, at.column) for path, at in places.items()},
+        settings={path: at.file for path, at in places.items() if not at.line},
         overrides=tuple(overrides),
         compare=with_defaults("report", root.get("report"))["compare"],
     )
@@ -149,13 +151,13 @@ def _distinct(problems: Iterable[Problem]) -> list[Problem]:
     return list(first.values())
 
 
-def _positions(node: Node, path: str) -> Iterable[tuple[str, tuple[int, int]]]:
+def _places(node: Node, path: str) -> Iterable[tuple[str, Place]]:
     if path:
-        yield path, (node.where.line, node.where.column)
+        yield path, node.where
     for name, item in node.entries.items():
-        yield from _positions(item, f"{path}.{name}" if path else name)
+        yield from _places(item, f"{path}.{name}" if path else name)
     for index, item in enumerate(node.items):
-        yield from _positions(item, f"{path}.{index}")
+        yield from _places(item, f"{path}.{index}")
 
 
 def _imgsz(value: Any) -> tuple[int, int]:

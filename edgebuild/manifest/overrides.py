@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from edgebuild.document.node import Node, Place
 from edgebuild.document.parse import parse
 from edgebuild.errors import ManifestError, Problem, UsageError
+from edgebuild.manifest.schema import quoting, wants_text
 from edgebuild.suggest import did_you_mean, listed
 
 if TYPE_CHECKING:
@@ -26,11 +27,36 @@ class Setting:
         text: As given.
         path: The parts of the dotted path.
         value: The value; its place is the command line.
+        refused: What is wrong with its spelling, unless a text is wanted.
     """
 
     text: str
     path: tuple[str, ...]
     value: Node
+    refused: Problem | None = None
+
+    def valued(self, *, text: bool) -> Node:
+        """Return the value; a text as it was typed, since a shell takes quotes away.
+
+        Args:
+            text: Whether a text is wanted there.
+
+        Raises:
+            UsageError: Other YAML parsers read it as something else.
+        """
+        one = self.value
+        if text and one.plain and one.value is not None:
+            return replace(one, value=one.text, plain=False, trapped=False)
+        if self.refused:
+            hint = self.refused.hint.replace(f"quote it: '{one.text}'", f"type: {typed(self.text)}")
+            raise UsageError(f"--set {self.text}: {self.refused.message}", hint=hint)
+        return one
+
+
+def typed(text: str) -> str:
+    """Return the words on a command line that give the value of a setting as a text."""
+    path, _, value = text.partition("=")
+    return f"""--set "{path}='{value.strip()}'\""""
 
 
 def parse_setting(text: str) -> Setting:
@@ -40,6 +66,8 @@ def parse_setting(text: str) -> Setting:
 
     Raises:
         UsageError: It has no ``=``, an odd path, or a value that is not YAML.
+
+    Whether the spelling of a single value is refused depends on what is wanted there: :meth:`Setting.valued`.
     """
     shown = f"--set {text}"
     position = _equals(text)
@@ -56,14 +84,20 @@ def parse_setting(text: str) -> Setting:
     except ManifestError as error:
         problems = list(error.problems)
         node = None
-    if problems or node is None:
-        raise UsageError(f"{shown}: {problems[0].message}", hint=problems[0].hint)
+    refused = problems[0] if node is not None and node.trapped else None
+    if node is None or (problems and not refused):
+        hint = re.sub("quote it: '(.*)'$", lambda found: quoting(found[1], file=shown), problems[0].hint)
+        raise UsageError(f"{shown}: {problems[0].message}", hint=hint)
     names = tuple(part.strip("'\"") for part in parts)
-    return Setting(text=text, path=names, value=_placed(node, Place(file=shown)))
+    return Setting(text=text, path=names, value=_placed(node, Place(file=shown)), refused=refused)
 
 
 def apply(root: Node, settings: Iterable[Setting]) -> tuple[Node, list[Problem]]:
-    """Return the tree with the settings applied in order, and those that do not fit it."""
+    """Return the tree with the settings applied in order, and those that do not fit it.
+
+    Raises:
+        UsageError: A value is spelled as something else to other YAML parsers.
+    """
     problems: list[Problem] = []
     for setting in settings:
         try:
@@ -101,7 +135,7 @@ def _placed(node: Node, place: Place) -> Node:
 
 def _set(node: Node, rest: Sequence[str], done: tuple[str, ...], setting: Setting) -> Node:
     if not rest:
-        return setting.value
+        return setting.valued(text=wants_text(done))
     if not node.is_mapping and node.value is not None:
         kind = "a list: set it as a whole" if isinstance(node.value, tuple) else "a single value"
         _misfit(setting, done, f"is {kind}")

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from edgebuild.suggest import did_you_mean, listed
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from edgebuild.document.node import Node
     from edgebuild.errors import Problem
@@ -56,6 +56,36 @@ def with_defaults(definition: str, node: Node | None) -> dict[str, Any]:
     """Return a mapping's plain values, with the schema's defaults where nothing is written."""
     values = {name: entry["default"] for name, entry in properties(definition).items() if "default" in entry}
     return values | (node.unwrap() if node and node.is_mapping else {})
+
+
+def wants_text(path: Iterable[str]) -> bool:
+    """Return whether a value at a path of the manifest is a text and nothing else (or null)."""
+    entry: Any = schema()
+    for name in path:
+        entry = entry.get("properties", {}).get(name, entry.get("additionalProperties"))
+        if not isinstance(entry, dict):
+            return False
+        entry = schema()["$defs"][entry["$ref"].rpartition("/")[2]] if "$ref" in entry else entry
+    kinds = entry.get("type", ())
+    return {kinds} == {"string"} if isinstance(kinds, str) else set(kinds) == {"string", "null"}
+
+
+def quoting(text: str, *, file: str) -> str:
+    """Return how to make a value a text, in a file or, inside a list or mapping, with ``--set``."""
+    shell = ', and put "..." around the whole setting for the shell' if file.startswith("--set ") else ""
+    return f"quote it: '{text}'{shell}"
+
+
+def check(root: Node) -> list[Problem]:
+    """Return what the schema finds wrong with a manifest, each at its own place."""
+    validator = _validator()
+    problems: dict[tuple[str, int, str, str], Problem] = {}
+    for error in validator.iter_errors(root.unwrap()):
+        for problem in _problems(root, error):
+            # One mistake breaks several rules, such as a minimum and a multiple: the first says enough.
+            rule = "value" if error.validator in _VALUE_RULES else problem.message
+            problems.setdefault((problem.file, problem.line, problem.path, rule), problem)
+    return list(problems.values())
 
 
 def check(root: Node) -> list[Problem]:
@@ -174,7 +204,7 @@ def _type_words(node: Node, wanted: list[str], error: Any) -> tuple[str, str]:
     names = [_JSON_NAMES.get(name, name) for name in wanted if name != "null" or len(wanted) == 1]
     message = f"expected {' or '.join(names)}, got {_kind(node)}"
     if "string" in wanted and isinstance(node.value, int | float):
-        return message, f"quote it: '{node.text}'"
+        return message, quoting(node.text, file=node.place.file)
     if "max_ratio" in error.schema.get("properties", ()):
         return message, f"write {{min: {node.text}}} or {{max: {node.text}}}" if node.text else ""
     if isinstance(node.value, str) and not node.plain and re.fullmatch(r"[0-9.]+|true|false", node.text):

@@ -8,6 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
+from edgebuild.errors import Problem
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
@@ -243,6 +245,7 @@ class Manifest:
         folder: The workspace: the folder of the manifest, absolute.
         positions: Dotted path -> (line, column), both 1-based, for messages and explanations; (0, 0) is a
             value given with ``--set``.
+        settings: Dotted path -> the ``--set`` that gives its value, for messages.
         overrides: ``--set`` values, as given.
         compare: Compare float and quantized models block by block, for the report.
     """
@@ -256,6 +259,7 @@ class Manifest:
     devices: Mapping[str, Device]
     package: Package
     positions: Mapping[str, tuple[int, int]] = field(compare=False)
+    settings: Mapping[str, str] = field(default_factory=dict, compare=False)
     overrides: tuple[str, ...] = ()
     compare: bool = False
 
@@ -270,3 +274,12 @@ class Manifest:
                 return f"{self.file}:{line}" if line else "--set"
             path = path.rpartition(".")[0]
         return self.file
+
+    def problem(self, path: str, message: str, *, hint: str = "") -> Problem:
+        """Return a problem with the value at a path, at its place or that of its nearest parent."""
+        place = path
+        while place and place not in self.positions:
+            place = place.rpartition(".")[0]
+        line, column = self.positions.get(place, (0, 0))
+        file = self.settings.get(place, self.file)
+        return Problem(file=file, line=line, column=column, path=path, message=message, hint=hint)

@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal
 
-from edgebuild.errors import Problem
 from edgebuild.suggest import did_you_mean, listed
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
+    from edgebuild.errors import Problem
     from edgebuild.action import Action, Finding, LogRule
     from edgebuild.manifest.values import Manifest
     from edgebuild.toolchain.load import Toolchain
@@ -62,13 +62,13 @@ def finding_problems(manifest: Manifest, toolchains: Mapping[str, Toolchain]) ->
     for target in manifest.targets:
         for name, _ in target.findings:
             path = f"targets.{target.name}.findings.{name}"
-            line, column = manifest.positions.get(path, (0, 0))
-            if name in known or (line, column) in seen:
+            place = manifest.positions.get(path, (0, 0))
+            if name in known or place in seen:
                 continue
-            seen |= {(line, column)} if line else set()
+            seen |= {place} if place[0] else set()
             hint = did_you_mean(name, known, otherwise=f"known: {listed(known, most=30)}")
             message = f"there is no finding {name!r}"
-            yield Problem(file=manifest.file, line=line, column=column, path=path, message=message, hint=hint)
+            yield manifest.problem(path, message, hint=hint)
 
 
 def refused_notes(manifest: Manifest, notes: Mapping[str, Iterable[Finding]]) -> Iterator[Problem]:
@@ -85,12 +85,7 @@ def refused_notes(manifest: Manifest, notes: Mapping[str, Iterable[Finding]]) ->
         for note in notes.get(target.name, ()):
             if levels.get(note.id, note.level) == "error":
                 path = f"targets.{target.name}.findings.{note.id}"
-                target_place = manifest.positions.get(f"targets.{target.name}", (0, 0))
-                line, column = manifest.positions.get(path, target_place)
-                message = f"{note.message}: an error here"
-                yield Problem(
-                    file=manifest.file, line=line, column=column, path=path, message=message, hint=note.hint
-                )
+                yield manifest.problem(path, f"{note.message}: an error here", hint=note.hint)
 
 
 def rules_for(toolchain: Toolchain, options: Mapping[str, Any]) -> tuple[LogRule, ...]:

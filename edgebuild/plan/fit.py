@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from edgebuild.action import Finding
-from edgebuild.errors import Problem
 from edgebuild.gates import METRICS, TIMED
+from edgebuild.manifest.overrides import typed
 from edgebuild.plan.finding_levels import rules_for
 from edgebuild.plan.limits import fit_notes, fitted_export, limit_faults
 from edgebuild.plan.tool_version import version_faults, version_notes
@@ -17,6 +18,7 @@ from edgebuild.toolchain.templates import takes_extra_args
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
+    from edgebuild.errors import Problem
     from edgebuild.manifest.values import Export, Manifest, Target
     from edgebuild.plan.tool_version import ToolVersion
     from edgebuild.toolchain.load import Measured, Recipe, Toolchain
@@ -46,11 +48,11 @@ def target_problems(
 
     def where(name: str) -> tuple[str, int, int, str]:
         place = f"{path}.options.{name}" if name else f"{path}.options"
-        line, column = _position(manifest, place)
-        return manifest.file, line, column, place
+        at = manifest.problem(place, "")
+        return at.file, at.line, at.column, place
 
     options, faults = resolve_options(toolchain, target.options, where, recipe=recipe)
-    yield from faults
+    yield from map(_with_quotes, faults)
     yield from _rule_problems(manifest, target, toolchain, options)
     if target.extra_args and not takes_extra_args(toolchain, recipe):
         steps = " and ".join(toolchain.steps[entry.step].command.name for entry in recipe.steps)
@@ -87,7 +89,7 @@ def _head_problems(
         text = f"recipe {recipe.name!r} of {toolchain.name} does not take head {target.head!r}"
         yield _problem(manifest, f"targets.{target.name}.head", text, f"it takes: {', '.join(recipe.heads)}")
     head = chosen_head(target, recipe)
-    if head != "full" and fitted_export(manifest, toolchain, recipe, head).dynamic:
+    if head != "full" and fitted_export(manifest, target, toolchain, recipe, head).dynamic:
         text = f"a {head} head needs a fixed image size"
         yield _problem(manifest, f"targets.{target.name}", text, "set model.export.dynamic to false")
 
@@ -139,8 +141,9 @@ def target_notes(
         fitted: Its export.
         versions: The versions of tools that its commands are made for.
     """
-    head = chosen_head(target, chosen_recipe(target, toolchain))
-    changed = fit_notes(target, toolchain, manifest.model.export, fitted, head)
+    recipe = chosen_recipe(target, toolchain)
+    head = chosen_head(target, recipe)
+    changed = fit_notes(target, toolchain, recipe, manifest.model.export, fitted, head)
     assumed = version_notes(target, toolchain, versions)
     return (*changed, *assumed, *calibration_notes(manifest, target, toolchain))
 
@@ -241,14 +244,12 @@ def _timed_metrics(toolchain: Toolchain, timed: Measured) -> tuple[str, ...]:
     return next(tool.finds for tool in estimates if tool.name == timed.estimate)
 
 
+def _with_quotes(fault: Problem) -> Problem:
+    """Return a problem with an option that is a text, with what to type where a shell took the quotes."""
+    if not (fault.file.startswith("--set ") and fault.message.endswith(" is not a string")):
+        return fault
+    return replace(fault, hint=f"type: {typed(fault.file.removeprefix('--set '))}")
+
+
 def _problem(manifest: Manifest, path: str, message: str, hint: str) -> Problem:
-    line, column = _position(manifest, path)
-    return Problem(file=manifest.file, line=line, column=column, path=path, message=message, hint=hint)
-
-
-def _position(manifest: Manifest, path: str) -> tuple[int, int]:
-    while path:
-        if path in manifest.positions:
-            return manifest.positions[path]
-        path = path.rpartition(".")[0]
-    return (0, 0)
+    return manifest.problem(path, message, hint=hint)

@@ -56,7 +56,8 @@ def overrides(toolchain: Toolchain, recipes: Sequence[Recipe], settings: Sequenc
                 hint=f"known: {known or 'none'}",
             )
         option = toolchain.options[name]
-        if wrong := check_value(option, frozen(parse_setting(text).value.unwrap())):
+        value = parse_setting(text).valued(text=option.type == "string").unwrap()
+        if wrong := check_value(option, frozen(value)):
             raise UsageError(f"--option {text}: {wrong}", hint=option.hint)
         having = [recipe for recipe in recipes if name in options_of(toolchain, recipe)]
         if not having:

@@ -248,17 +248,7 @@ def load_toolchains(manifest: Manifest, search: Sequence[Path]) -> dict[str, Too
             found[target.toolchain] = load_toolchain(target.toolchain, search)
         except UsageError as error:
             path = f"targets.{target.name}.toolchain"
-            line, column = manifest.positions.get(path, (0, 0))
-            problems.append(
-                Problem(
-                    file=manifest.file,
-                    line=line,
-                    column=column,
-                    path=path,
-                    message=error.message,
-                    hint=error.hint,
-                )
-            )
+            problems.append(manifest.problem(path, error.message, hint=error.hint))
     if problems:
         raise ManifestError(problems)
     return found

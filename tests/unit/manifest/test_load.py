@@ -194,6 +194,16 @@ def test_positions_say_where_values_come_from(folder: Path) -> None:
     assert manifest.where("nothing.of.that.name") == path
 
 
+def test_the_place_of_a_problem_with_a_given_value_is_the_command_line(folder: Path) -> None:
+    text = HEADER + "targets:\n  host:\n    toolchain: onnxruntime\n"
+    manifest = load(folder, text, "targets.host.recipe=int9")
+    assert str(manifest.problem("targets.host.recipe", "is none")) == (
+        "--set targets.host.recipe=int9: targets.host.recipe: is none"
+    )
+    assert manifest.problem("targets.host.toolchain", "is none").line == 6
+    assert manifest.problem("targets.host.options.x", "is none").file == manifest.file
+
+
 def test_settings_reach_targets_of_a_matrix_and_are_kept(folder: Path) -> None:
     text = HEADER + "matrix: [{name: 'a-{b}', axes: {b: [1, 4]}, target: {toolchain: x, batch: '{b}'}}]\n"
 

@@ -48,8 +48,8 @@ def test_paths_are_dotted_and_parts_may_be_quoted() -> None:
         ("a..b=4", "--set a..b=4: 'a..b' is no path\n  write --set path.to.key=value"),
         (".a=4", "--set .a=4: '.a' is no path\n  write --set path.to.key=value"),
         ("a=", "--set a=: no value after '='\n  null takes a value back; '' is an empty text"),
-        ("a=yes", "--set a=yes: 'yes' is a boolean to some YAML parsers and a string to others"),
         ("a=[1", "--set a=[1: is not YAML: did not find expected ',' or ']'"),
+        ("a=[yes]", "--set a=[yes]: 'yes' is a boolean to some YAML parsers and a string to others"),
         ("a={b: 1, b: 2}", "--set a={b: 1, b: 2}: the key 'b' is given twice"),
     ],
 )  # fmt: skip
@@ -59,6 +59,34 @@ def test_a_setting_that_cannot_be_read_is_a_usage_error(text: str, message: str)
 
     assert str(caught.value).startswith(message)
     assert caught.value.exit_code == 2
+
+
+@pytest.mark.parametrize("value", ["2.0", "2", "1.10", "0012", "2026-11-20", "yes", "1_000", "0x1F"])
+def test_where_a_text_is_wanted_a_value_is_the_text_that_was_typed(value: str) -> None:
+    """The shell takes quotes away."""
+    document, problems = applied(
+        f"package.version={value}", f"targets.rpi5.recipe={value}", f"targets.ascend-310.p.device='{value}'"
+    )
+
+    assert problems == []
+    assert document["package"] == {"version": value}
+    assert document["targets"]["rpi5"]["recipe"] == value
+    assert document["targets"]["ascend-310.p"]["device"] == value
+
+
+def test_elsewhere_a_value_that_parsers_disagree_on_is_refused_with_what_to_type() -> None:
+    for setting in ("targets.rpi5.batch=012", "targets.rpi5.options.code= 012"):
+        with pytest.raises(UsageError) as caught:
+            applied(setting)
+        message = f"--set {setting}: 012 is octal to some YAML parsers and decimal to others"
+        path = setting.partition("=")[0]
+        assert str(caught.value) == f"""{message}\n  write 12, or type: --set "{path}='012'\""""
+        given, _ = applied(f"{path}='012'")
+        assert "012" in str(given["targets"]["rpi5"])
+
+
+def test_null_is_no_text() -> None:
+    assert applied("targets.rpi5.recipe=null")[0]["targets"]["rpi5"]["recipe"] is None
 
 
 def test_values_are_overridden_and_created() -> None:

@@ -204,3 +204,25 @@ class TestGates:
     def test_without_a_dataset_no_accuracy(self) -> None:
         one = target(gates=(gate("map50_95", min=0.1),))
         assert "is measured nowhere" in only(problems(one, dataset=None)).message
+
+
+def test_the_place_of_what_the_command_line_gives_is_its_words() -> None:
+    one = target(recipe="int9")
+    given = manifest(one)
+    place = "targets.pi.recipe"
+    given = replace(
+        given, positions={**given.positions, place: (0, 0)}, settings={place: f"--set {place}=int9"}
+    )
+    found = only(list(target_problems(given, one, toolchain(one.toolchain))))
+    assert str(found).startswith(f"--set {place}=int9: {place}: onnxruntime has no recipe 'int9'")
+
+
+def test_an_option_that_is_a_text_says_what_to_type_for_the_shell() -> None:
+    one = replace(ascend(), options={"soc_version": 310.5})
+    given = manifest(one)
+    place = f"targets.{one.name}.options.soc_version"
+    setting = f"{place}=310.5"
+    given = replace(given, positions={**given.positions, place: (0, 0)}, settings={place: f"--set {setting}"})
+    found = list(target_problems(given, one, toolchain(one.toolchain)))
+    assert found[0].message == "310.5 is not a string"
+    assert found[0].hint == f"type: --set \"{place}='310.5'\""
