@@ -10,8 +10,8 @@ from edgebuild.suggest import did_you_mean, listed
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
-    from edgebuild.errors import Problem
     from edgebuild.action import Action, Finding, LogRule
+    from edgebuild.errors import Problem
     from edgebuild.manifest.values import Manifest
     from edgebuild.toolchain.load import Toolchain
 
