@@ -88,18 +88,6 @@ def check(root: Node) -> list[Problem]:
     return list(problems.values())
 
 
-def check(root: Node) -> list[Problem]:
-    """Return what the schema finds wrong with a manifest, each at its own place."""
-    validator = _validator()
-    problems: dict[tuple[str, int, str, str], Problem] = {}
-    for error in validator.iter_errors(root.unwrap()):
-        for problem in _problems(root, error):
-            # One mistake breaks several rules, such as a minimum and a multiple: the first says enough.
-            rule = "value" if error.validator in _VALUE_RULES else problem.message
-            problems.setdefault((problem.file, problem.line, problem.path, rule), problem)
-    return list(problems.values())
-
-
 @cache
 def _validator() -> Any:
     from jsonschema import Draft202012Validator  # noqa: PLC0415 - its import costs more than all else here
