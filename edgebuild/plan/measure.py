@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from edgebuild.manifest.values import Manifest, Target
+    from edgebuild.plan.own_step import FileRef
     from edgebuild.toolchain.load import Measured, Toolchain
 
 EVALUATION_THREADS = 2
@@ -272,7 +273,7 @@ def package(
     manifest: Manifest,
     target: Target,
     spec: dict[str, Any],
-    inputs: dict[str, Ref],
+    inputs: Mapping[str, Ref | FileRef],
     tools: tuple[str, ...],
     more: Mapping[str, str],
 ) -> Action:

@@ -9,11 +9,13 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
+from edgebuild import __version__
 from edgebuild.errors import ManifestError
 from edgebuild.plan import measure
+from edgebuild.plan.chain import weights
 from edgebuild.plan.finding_levels import finding_problems, refused_notes, rejecting
 from edgebuild.plan.fit import chosen_head, chosen_recipe, target_notes, target_problems
-from edgebuild.plan.own_step import Ref
+from edgebuild.plan.own_step import FileRef, Ref
 from edgebuild.plan.reference import reference
 from edgebuild.plan.source import Sources
 from edgebuild.plan.tool_version import tool_versions
@@ -269,7 +271,8 @@ class _Draft:
         *,
         more: dict[str, str],
     ) -> str:
-        inputs = {"artifact": artifact, "info": source.info()}
+        inputs: dict[str, Ref | FileRef] = {"artifact": artifact, "info": source.info()}
+        inputs["weights"] = weights(self._manifest)
         verdict = Ref(action=f"{target.name}/verdict", output="verdict", name="verdict.json")
         metrics = measured["verdict"].get("metrics")
         if metrics is not None:
@@ -283,6 +286,7 @@ class _Draft:
         upstream = [self._actions[name] for name in self._closure([verdict.action])]
         made = [a for a in upstream if a.step not in {"validate", "detections", "benchmark", "verdict"}]
         spec = {
+            "edgebuild": __version__,
             "name": self._manifest.name,
             "target": target.name,
             "version": self._manifest.package.version,

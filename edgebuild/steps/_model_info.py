@@ -55,7 +55,8 @@ def describe_model(model: Any, *, task: str, name: str, imgsz: tuple[int, int], 
     whole = {"letterbox": {"long_side": max(imgsz), "pad": PAD_VALUE, "center": True}}
     fitting = {"crop": {"short_side": True, "center": True}} if task == "classify" else whole
     shape_of_one = _literal(metadata.get("kpt_shape", ""))
-    keypoints = {"kpt_shape": list(shape_of_one)} if task == "pose" and shape_of_one else {}
+    more: dict[str, Any] = {"kpt_shape": list(shape_of_one)} if task == "pose" and shape_of_one else {}
+    more |= {"license": metadata["license"]} if metadata.get("license") else {}
     return {
         "schema": SCHEMA,
         "task": task,
@@ -77,7 +78,7 @@ def describe_model(model: Any, *, task: str, name: str, imgsz: tuple[int, int], 
         }
         | fitting,
         "outputs": outputs,
-    } | keypoints
+    } | more
 
 
 def class_names(metadata: dict[str, str]) -> list[str]:

@@ -17,7 +17,7 @@ MEMBERS = {
     "metrics.json": "accuracy and size, where they were measured, and the protocol",
     "model.json": "preprocessing, input, outputs and class names for programs",
     "quantize.json": "what was quantized and how",
-    "recipe.json": "how it was made: recipe, options and every command",
+    "recipe.json": "how it was made: edgebuild's version, weights by digest, recipe and every command",
     "tools.json": "the tools that made it, by version or digest",
     "verdicts.json": "the acceptance gates and what they came to",
 }
@@ -58,7 +58,7 @@ def readme(parts: Mapping[str, Any], members: Sequence[str]) -> str:
         f"# {spec['name']} {spec['version']} for {spec['target']}",
         "",
         *_status(verdict["status"]),
-        f"Made by edgebuild with toolchain {spec['toolchain']}, recipe {spec['recipe']}.",
+        *_origin(spec),
         "",
         "## Run it",
         "",
@@ -83,6 +83,15 @@ def readme(parts: Mapping[str, Any], members: Sequence[str]) -> str:
         CHECK,
     ]
     return "\n".join(lines) + "\n"
+
+
+def _origin(spec: Mapping[str, Any]) -> Iterator[str]:
+    how = f"toolchain {spec['toolchain']}, recipe {spec['recipe']}"
+    yield f"Made by edgebuild {spec['edgebuild']} with {how}."
+    yield ""
+    yield f"- weights: SHA-256 `{spec['sources']['weights']['sha256']}`"
+    if spec.get("license"):
+        yield f"- license, as the model's metadata says: {' '.join(str(spec['license']).split())}"
 
 
 def _status(status: str) -> Iterator[str]:

@@ -57,17 +57,33 @@ def read_parts(options: argparse.Namespace) -> dict[str, Any]:
         StepFailure: One is missing, damaged, or lacks what a package must say.
     """
     spec = read_json_file(options.spec)
-    missing = [key for key in IDENTITY if not spec.get(key)]
+    missing = [key for key in (*IDENTITY, "edgebuild") if not spec.get(key)]
     if missing:
         fail(f"{options.spec}: {', '.join(missing)} missing", hint="a package says what it was made for")
+    info = read_json_file(options.info)
     return {
-        "spec": spec,
+        "spec": spec | origin(options.weights, info),
         "tools": read_json_file(options.tools),
-        "info": read_json_file(options.info),
+        "info": info,
         # Without a dataset nothing was validated.
         "metrics": read_document(options.metrics) if options.metrics else {},
         "verdict": read_document(options.verdict),
     }
+
+
+def origin(weights: Path, info: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a package says of where it comes from, besides its commands.
+
+    Args:
+        weights: The trained weights that the model was made of.
+        info: The model's description; the licence is what the model's metadata says.
+    """
+    if not weights.is_file():
+        fail(f"{weights}: no such file", hint="a package names the weights that it was made of")
+    sha256 = digest_file(weights).removeprefix("sha256:")
+    found: dict[str, Any] = {"sources": {"weights": {"name": weights.name, "sha256": sha256}}}
+    licence = {"license": info["license"]} if info.get("license") else {}
+    return found | licence
 
 
 def decode_source() -> bytes:
@@ -181,7 +197,7 @@ def _beside(package: Path) -> Path:
 
 def _arguments(argv: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="edgebuild.steps.package", description=__doc__)
-    for name in ("spec", "tools", "artifact", "info", "verdict", "output"):
+    for name in ("spec", "tools", "artifact", "info", "weights", "verdict", "output"):
         parser.add_argument(f"--{name}", type=Path, required=True)
     for name in ("metrics", "golden", "calibration", "quantize", "files", "measurements"):
         parser.add_argument(f"--{name}", type=Path)

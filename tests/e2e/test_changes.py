@@ -242,10 +242,11 @@ def test_a_validation_label_reaches_every_measurement_and_no_model(built: Worksp
 
 
 def test_the_same_weights_saved_again_end_at_the_export(built: Workspace, weights: Path) -> None:
+    """Packages name the weights by their digest; nothing else after the export knows it."""
     place = built.folder / "weights" / "tiny.pt"
     assert place.read_bytes() != (weights / "again.pt").read_bytes()
     shutil.copy(weights / "again.pt", place)
-    assert built.run().ran == {"export"}
+    assert {name for name in built.run().ran if not name.endswith("/package")} == {"export"}
 
 
 def test_other_weights_reach_everything_but_the_calibration(built: Workspace, weights: Path) -> None:

@@ -29,6 +29,12 @@ def test_describes_a_detector(build_detector: Callable[..., Any]) -> None:
     }  # fmt: skip
 
 
+def test_the_license_is_what_the_file_says(build_detector: Callable[..., Any]) -> None:
+    model = build_detector(metadata={"license": "AGPL-3.0 License"})
+    info = _model_info.describe_model(model, task="detect", name="x", imgsz=(8, 8), batch=1)
+    assert info["license"] == "AGPL-3.0 License"
+
+
 def test_a_classifier_sees_the_middle_of_an_image(build_detector: Callable[..., Any]) -> None:
     info = _model_info.describe_model(build_detector(), task="classify", name="x", imgsz=(8, 8), batch=1)
     assert info["input"]["crop"] == {"short_side": True, "center": True}

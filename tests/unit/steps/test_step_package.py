@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import shutil
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 NAME = "demo-board-1.0"
 SPEC = {
     "schema": 1,
+    "edgebuild": "0.9",
     "name": "demo",
     "target": "board",
     "version": "1.0",
@@ -91,6 +93,8 @@ def workspace(tmp_path: Path) -> Path:
     (tmp_path / "in/artifact").mkdir(parents=True)
     (tmp_path / "in/artifact/model.blob").write_bytes(bytes(range(200)) * 30)
     write(tmp_path / "in/info/model.json", INFO)
+    (tmp_path / "in/weights").mkdir()
+    (tmp_path / "in/weights/weights.pt").write_bytes(b"trained")
     write(
         tmp_path / "in/metrics/metrics.json",
         {"schema": 1, "evidence": "host", "protocol": {"images": 3}, "metrics": []},
@@ -103,6 +107,7 @@ def pack(run_step: RunStep, folder: Path, *more: object, **variables: str) -> Pa
     result = run_step(
         "package", "--spec", "aux/package.json", "--tools", "aux/tools.json",
         "--artifact", "in/artifact/model.blob", "--info", "in/info/model.json",
+        "--weights", "in/weights/weights.pt",
         "--metrics", "in/metrics/metrics.json", "--verdict", "in/verdict/verdict.json",
         "--output", f"out/{NAME}.tar.gz", *more, cwd=folder, **variables,
     )  # fmt: skip
@@ -129,6 +134,25 @@ def test_the_package_verifies_and_says_what_it_is(workspace: Path, run_step: Run
     assert found.documents["model.json"] == INFO
 
 
+def test_it_says_what_it_was_made_of(workspace: Path, run_step: RunStep) -> None:
+    write(workspace / "in/info/model.json", INFO | {"license": "AGPL-3.0 License"})
+    package = pack(run_step, workspace)
+    recipe = verify_package(package).documents["recipe.json"]
+    digest = hashlib.sha256(b"trained").hexdigest()
+    assert recipe["sources"] == {"weights": {"name": "weights.pt", "sha256": digest}}
+    assert (recipe["edgebuild"], recipe["license"]) == ("0.9", "AGPL-3.0 License")
+    text = member(package, "README.md")
+    assert "edgebuild 0.9 with toolchain acme" in text
+    assert digest in text
+    assert "metadata says: AGPL-3.0 License\n" in text
+
+
+def test_a_license_is_said_only_where_the_model_says_one(workspace: Path, run_step: RunStep) -> None:
+    package = pack(run_step, workspace)
+    assert "license" not in verify_package(package).documents["recipe.json"]
+    assert "license" not in member(package, "README.md")
+
+
 def test_a_toolchain_adds_files_and_a_program_brings_what_it_imports(
     workspace: Path, run_step: RunStep
 ) -> None:
@@ -149,6 +173,7 @@ def test_a_toolchain_cannot_replace_what_every_package_holds(workspace: Path, ru
     result = run_step(
         "package", "--spec", "aux/package.json", "--tools", "aux/tools.json",
         "--artifact", "in/artifact/model.blob", "--info", "in/info/model.json",
+        "--weights", "in/weights/weights.pt",
         "--verdict", "in/verdict/verdict.json", "--files", "aux/files", "--output", "out/a.tar.gz",
         cwd=workspace,
     )  # fmt: skip
@@ -274,7 +299,7 @@ def test_a_toolchain_may_bring_its_own_instructions(workspace: Path, run_step: R
 @pytest.mark.parametrize(
     ("file", "document", "expected"),
     [
-        ("aux/package.json", {"name": "demo"}, "target, version, toolchain, recipe missing"),
+        ("aux/package.json", {"name": "demo"}, "target, version, toolchain, recipe, edgebuild missing"),
         ("in/verdict/verdict.json", {"schema": 9}, "another version"),
     ],
 )
