@@ -115,7 +115,7 @@ def metric_table(run: RunResult) -> Markup:
     """Return one row per target, the float model first, with differences from it."""
     floats = float_models(run)
     names = [name for name in COLUMNS if any(named(one, name) for _, one in floats) or _anyone(run, name)]
-    heads = ("", *(metric_title(name) + (f" ({unit})" if (unit := _unit(name)) else "") for name in names))
+    heads = ("", *(_metric_head(name) for name in names))
     rows = []
     for title, metrics in floats:
         said = "the model before quantization" if title == "float" else "the same with the other head"
@@ -124,6 +124,11 @@ def metric_table(run: RunResult) -> Markup:
         state = f"{SYMBOLS[target.status]} {target.status}"
         rows.append(_metric_row(el("b", target.name), state, target.metrics, names, float_of(run, target)))
     return _table(heads, [el("tbody", rows)], class_="metrics", numeric=range(1, len(heads)))
+
+
+def _metric_head(name: str) -> Markup:
+    unit = METRICS[name].unit
+    return el("span", metric_title(name), el("small", f" ({unit})") if unit else None)
 
 
 def _metric_row(
@@ -152,10 +157,6 @@ def _metric_cell(metric: Metric | None, base: Metric | None) -> Markup:
 
 def _anyone(run: RunResult, name: str) -> bool:
     return any(named(target.metrics, name) for target in run.targets)
-
-
-def _unit(name: str) -> str:
-    return METRICS[name].unit
 
 
 def finding_list(rows: Sequence[tuple[Finding, str]]) -> Markup:
@@ -227,7 +228,9 @@ def _fact(value: Any) -> object:
     return "" if value is None else str(value)
 
 
-def _table(heads: Sequence[str], bodies: Sequence[Markup], *, class_: str, numeric: Sequence[int]) -> Markup:
+def _table(
+    heads: Sequence[object], bodies: Sequence[Markup], *, class_: str, numeric: Sequence[int]
+) -> Markup:
     cells = [
         el("th", head, scope="col", class_="num" if index in numeric else None)
         for index, head in enumerate(heads)

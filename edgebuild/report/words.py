@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from edgebuild.amounts import counted
-from edgebuild.gates import METRICS, main_metric
+from edgebuild.gates import METRICS, Metric, main_metric
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
-    from edgebuild.gates import Gate, Metric, Verdict
+    from edgebuild.gates import Gate, Verdict
     from edgebuild.results import RunResult, TargetResult
 
 SYMBOLS = {
@@ -202,18 +202,43 @@ def seconds(value: float) -> str:
 
 
 def float_of(run: RunResult, target: TargetResult) -> tuple[Metric, ...]:
-    """Return the metrics of the float model that a target is compared with."""
-    return target.baseline or run.baseline
+    """Return the metrics of the float model that a target is compared with, those of its gates included."""
+    return (*(target.baseline or run.baseline), *_judged_by(target))
+
+
+def _judged_by(target: TargetResult) -> tuple[Metric, ...]:
+    """Return what the target's gates compared besides accuracy: a float model is timed for them alone."""
+    found = {}
+    for verdict in target.verdicts:
+        name, value = verdict.gate.metric, verdict.baseline
+        kind = METRICS.get(name)
+        if kind is not None and kind.source in {"benchmark", "artifact"} and value is not None:
+            own = named(target.metrics, name)
+            batch = own.batch if own else 0
+            found[name] = Metric(name=name, value=value, unit=kind.unit, evidence="host", batch=batch)
+    return tuple(found.values())
+
+
+def _shared(targets: Iterable[TargetResult]) -> tuple[Metric, ...]:
+    """Return what gates compared of one float model, where all of its targets say the same."""
+    found: dict[str, set[Metric]] = {}
+    for metric in (metric for target in targets for metric in _judged_by(target)):
+        found.setdefault(metric.name, set()).add(metric)
+    return tuple(metric for metrics in found.values() if len(metrics) == 1 for metric in metrics)
 
 
 def float_models(run: RunResult) -> list[tuple[str, tuple[Metric, ...]]]:
     """Return every float model that something is compared with: a name, and its metrics; the run's first."""
-    found = [("float", run.baseline)] if run.baseline else []
-    others: dict[tuple[Metric, ...], list[str]] = {}
+    own = (*run.baseline, *_shared(target for target in run.targets if not target.baseline))
+    found = [("float", own)] if own else []
+    others: dict[tuple[Metric, ...], list[TargetResult]] = {}
     for target in run.targets:
         if target.baseline:
-            others.setdefault(target.baseline, []).append(target.name)
-    return found + [(f"float of {shortened(names)}", metrics) for metrics, names in others.items()]
+            others.setdefault(target.baseline, []).append(target)
+    return found + [
+        (f"float of {shortened([target.name for target in targets])}", (*metrics, *_shared(targets)))
+        for metrics, targets in others.items()
+    ]
 
 
 def shortened(names: Sequence[str]) -> str:

@@ -6,10 +6,12 @@ import json
 import re
 import shutil
 import subprocess
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from edgebuild.gates import Metric
 from edgebuild.report.write import write_report
 from tests.unit.fixtures_report import hostile_run, sample_run
 
@@ -53,11 +55,16 @@ addEventListener("load", async () => {
     return Math.max(...texts.map((text) => text.getBBox().x + text.getBBox().width)) - box.getBBox().width;
   });
   const wide = document.documentElement.scrollWidth - document.documentElement.clientWidth;
+  const boxes = [...document.querySelectorAll(".scroll")];
+  const cut = boxes.map((box) => box.scrollWidth - box.clientWidth > 1);
+  const marked = boxes.map((box) => getComputedStyle(box).maskImage !== "none" &&
+    getComputedStyle(box.nextElementSibling).display !== "none" && box.tabIndex === 0);
+  const metrics = cut[boxes.indexOf(document.querySelector(".metrics").parentElement)];
   const visible = [...document.querySelectorAll("svg.chart, svg.dag, svg.photo")].filter(
     (svg) => svg.getBoundingClientRect().height > 20).length;
   const answer = document.createElement("pre");
   answer.id = "probe";
-  answer.textContent = JSON.stringify({sizes, texts, nodes, wide, visible});
+  answer.textContent = JSON.stringify({sizes, texts, nodes, wide, visible, cut, marked, metrics});
   document.body.append(answer);
 });
 """
@@ -128,6 +135,21 @@ def test_every_name_fits_its_node(tmp_path: Path) -> None:
 @pytest.mark.parametrize("width", [420, 820])
 def test_a_narrow_window_scrolls_tables_not_the_page(tmp_path: Path, width: int) -> None:
     assert probe(tmp_path, sample_run(tmp_path), f"--window-size={width},900")["wide"] <= 0
+
+
+@pytest.mark.parametrize("width", [420, 820, 1400])
+def test_what_does_not_fit_shows_that_there_is_more(tmp_path: Path, width: int) -> None:
+    found = probe(tmp_path, sample_run(tmp_path), f"--window-size={width},900")
+    assert found["marked"] == found["cut"]
+    assert any(found["cut"]) == (width < 1400)
+
+
+def test_all_metrics_of_a_task_with_two_kinds_of_accuracy_fit_a_usual_window(tmp_path: Path) -> None:
+    run = sample_run(tmp_path)
+    names = ("map50_95_pose", "map50_pose", "latency_ms_p99")
+    more = tuple(Metric(name=name, value=0.5) for name in names)
+    run = replace(run, targets=tuple(replace(one, metrics=(*one.metrics, *more)) for one in run.targets))
+    assert not probe(tmp_path, run, "--window-size=1400,900")["metrics"]
 
 
 def test_light_and_dark_are_both_drawn(tmp_path: Path) -> None:

@@ -5,13 +5,16 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from edgebuild.gates import Gate, Metric, judge
+from edgebuild.gates import Gate, Metric, Verdict, judge
 from edgebuild.report.words import (
     SYMBOLS,
     change,
     delta,
+    float_models,
+    float_of,
     limit,
     metric_title,
+    named,
     number,
     observed,
     overall,
@@ -19,6 +22,7 @@ from edgebuild.report.words import (
     summary,
     with_unit,
 )
+from edgebuild.results import RunResult, TargetResult
 from tests.unit.fixtures_report import sample_run
 
 if TYPE_CHECKING:
@@ -147,3 +151,41 @@ def test_units_and_titles() -> None:
 )
 def test_durations(value: float, expected: str) -> None:
     assert seconds(value) == expected
+
+
+def _timed(name: str, base: float, *, batch: int = 1, others: tuple[Metric, ...] = ()) -> TargetResult:
+    gate = Gate(metric="latency_ms_p50", kind="max_ratio", limit=2)
+    return TargetResult(
+        name=name, toolchain="acme", recipe="int8", ship=True, status="passed", baseline=others,
+        metrics=(Metric(name="latency_ms_p50", value=10.0, unit="ms", evidence="host", batch=batch),),
+        verdicts=(Verdict(gate=gate, status="passed", value=10.0, baseline=base, text=""),),
+    )  # fmt: skip
+
+
+def _run(*targets: TargetResult) -> RunResult:
+    accuracy = (Metric(name="map50", value=0.9),)
+    return RunResult(
+        name="a", manifest="m", version="1", started="", seconds=0, exit_code=0, actions=(), targets=targets,
+        baseline=accuracy,
+    )  # fmt: skip
+
+
+def test_what_gates_measured_of_the_float_model_is_shown_with_it() -> None:
+    run = _run(_timed("a", 12.5), _timed("b", 12.5))
+    ((title, metrics),) = float_models(run)
+    assert title == "float"
+    assert {metric.name: metric.value for metric in metrics} == {"map50": 0.9, "latency_ms_p50": 12.5}
+    base = named(float_of(run, run.targets[0]), "latency_ms_p50")
+    assert change(run.targets[0].metrics[0], base) == ("\N{MINUS SIGN}20%", "better")
+
+
+def test_float_models_that_were_measured_differently_are_not_one_figure() -> None:
+    others = (Metric(name="map50", value=0.8),)
+    for second in (_timed("b", 13.0), _timed("b", 12.5, batch=8)):
+        ((_, metrics),) = float_models(_run(_timed("a", 12.5), second))
+        assert named(metrics, "latency_ms_p50") is None
+    run = _run(_timed("a", 12.5), _timed("b", 13.0, others=others))
+    (_, first), (title, second_model) = float_models(run)
+    assert title == "float of b"
+    latencies = [named(one, "latency_ms_p50") for one in (first, second_model)]
+    assert [one.value for one in latencies if one] == [12.5, 13.0]
