@@ -28,6 +28,7 @@ OWN = (
     "calibration-size",
     "choice-without-node",
     "head-fitted",
+    "noisy-latency",
     "not-reproducible",
     "opset-fitted",
     "other-cpu-family",

@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from edgebuild.action import Finding
 from edgebuild.report.stored import read_document
 
 if TYPE_CHECKING:
+    from edgebuild.action import Finding
     from edgebuild.results import RunResult
 
 
@@ -22,8 +22,6 @@ def findings(run: RunResult) -> list[tuple[Finding, str]]:
         for finding in target.findings:
             if finding not in origins or not _from_action(run, finding):
                 origins.setdefault(finding, {})[target.name] = None
-        if noise := _noise(read_document(target.benchmark)):
-            origins.setdefault(noise, {})[target.name] = None
     return [(finding, ", ".join(names)) for finding, names in origins.items()]
 
 
@@ -36,18 +34,6 @@ def circumstances(run: RunResult) -> dict[str, Any]:
         if told:
             shared.setdefault(json.dumps(told, sort_keys=True), ([], told))[0].append(target.name)
     return {f"latency of {', '.join(names)}": told for names, told in shared.values()}
-
-
-def _noise(document: dict[str, Any]) -> Finding | None:
-    trust = document.get("trust")
-    if not isinstance(trust, dict) or not trust.get("noisy"):
-        return None
-    return Finding(
-        id="noisy-latency",
-        level="warning",
-        message=f"the latency cannot be trusted: {trust.get('why')}",
-        hint="measure again while nothing else runs: `edgebuild run MANIFEST TARGET/benchmark -f`",
-    )
 
 
 def _from_action(run: RunResult, finding: Finding) -> bool:

@@ -48,6 +48,7 @@ def main(argv: Sequence[str]) -> None:
     else:
         samples, status = measure(artifact.bind(images), **settings), read_text("/proc/self/status")
     document = _document(options, samples, load_ms, status)
+    doubt(document["trust"])
     write_json(options.output, document | other_family(options.cpu, document["machine"]["family"]))
 
 
@@ -68,6 +69,15 @@ def other_family(wanted: str, here: str) -> dict[str, Any]:
         hint="compare such latencies with each other only, and set no gate on them",
     )  # fmt: skip
     return {"other_cpu_family": {"target": wanted, "host": here}}
+
+
+def doubt(trust: Mapping[str, Any]) -> None:
+    """Say so when a measurement is too noisy to trust."""
+    if trust["noisy"]:
+        report_finding(
+            "noisy-latency", f"the latency cannot be trusted: {trust['why']}",
+            hint="measure again while nothing else runs: `edgebuild run MANIFEST TARGET/benchmark -f`",
+        )  # fmt: skip
 
 
 def random_images(info: Mapping[str, Any], *, batch: int) -> npt.NDArray[np.float32]:

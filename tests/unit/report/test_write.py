@@ -68,16 +68,11 @@ def test_a_metric_that_is_no_number_becomes_null(tmp_path: Path) -> None:
     assert json.loads((tmp_path / "out" / "report.json").read_text())["baseline"][0]["value"] is None
 
 
-def test_a_noisy_latency_is_a_finding(tmp_path: Path) -> None:
+def test_targets_that_were_measured_alike_share_their_circumstances(tmp_path: Path) -> None:
     path = tmp_path / "benchmark.json"
-    path.write_text(
-        json.dumps({"schema": 1, "machine": {"cpu": "x"}, "trust": {"noisy": True, "why": "heat"}})
-    )
+    path.write_text(json.dumps({"schema": 1, "machine": {"cpu": "x"}}))
     run = sample_run(tmp_path, 2)
     run = replace(run, targets=tuple(replace(target, benchmark=path) for target in run.targets))
-    (finding,) = report_document(run)["findings"]
-    assert finding["message"] == "the latency cannot be trusted: heat"
-    assert finding["from"] == "rpi5, n100-box"
     assert circumstances(run) == {"latency of rpi5, n100-box": {"machine": {"cpu": "x"}}}
 
 

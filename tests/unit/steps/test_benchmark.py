@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from edgebuild.steps._step import StepFailure
-from edgebuild.steps.benchmark import main, measure, other_family, random_images, size_bytes
+from edgebuild.steps.benchmark import doubt, main, measure, other_family, random_images, size_bytes
 from tests.unit.steps.fixtures_evaluate import write_model
 
 if TYPE_CHECKING:
@@ -79,6 +79,16 @@ def test_another_cpu_family_is_said_in_the_result_and_to_the_user(capsys: pytest
     said = capsys.readouterr().out
     assert "measured on x86-vnni, the target's CPU is arm64" in said
     assert "other-cpu-family" in said
+
+
+def test_a_noisy_measurement_is_a_finding_of_whoever_measured_it(capsys: pytest.CaptureFixture[str]) -> None:
+    doubt({"noisy": False, "why": ""})
+    assert capsys.readouterr().out == ""
+    doubt({"noisy": True, "why": "p90 is 2.00 times p50"})
+    said = capsys.readouterr().out
+    assert said.startswith("@finding ")
+    assert "noisy-latency" in said
+    assert "the latency cannot be trusted: p90 is 2.00 times p50" in said
 
 
 @pytest.mark.parametrize("wanted", ["", "x86-vnni"])
