@@ -249,6 +249,11 @@ class ActionResult:
     exit_code: int = 0
     why: tuple[Reason, ...] = ()
 
+    @property
+    def succeeded(self) -> bool:
+        """Whether its outputs are there, made now or before."""
+        return self.outcome not in {Outcome.FAILED, Outcome.SKIPPED}
+
     def artifact(self, role: str) -> Artifact:
         """Return the artifact of an output role.
 

@@ -269,6 +269,12 @@ def verdict(target: Target, artifact: Ref, measured: dict[str, Ref], heard: tupl
     )
 
 
+def archives(manifest: Manifest, target: str) -> dict[str, str]:
+    """Return what a target's package and the measurements beside it are called, by role."""
+    stem = f"{manifest.name}-{target}-{manifest.package.version}"
+    return {"package": f"{stem}.tar.gz", "measurements": f"{stem}.measurements.json"}
+
+
 def package(
     manifest: Manifest,
     target: Target,
@@ -287,12 +293,12 @@ def package(
         tools: Tools of all actions upstream: a package says which versions made it.
         more: Further files by path in the package, as text.
     """
-    stem = f"{manifest.name}-{target.name}-{manifest.package.version}"
+    names = archives(manifest, target.name)
     arguments = ["--spec", "aux/package.json", "--tools", "aux/tools.json"]
     for name, ref in inputs.items():
         arguments += [f"--{name}", ref.path(name)]
     arguments += ["--files", "aux/files"] if more else []
-    arguments += ["--output", f"out/{stem}.tar.gz", "--measurements", f"out/{stem}.measurements.json"]
+    arguments += ["--output", f"out/{names['package']}", "--measurements", f"out/{names['measurements']}"]
     action = own_step(
         f"{target.name}/package",
         "package",
@@ -301,8 +307,8 @@ def package(
         target=target.name,
         inputs=tuple(ref.to(name) for name, ref in inputs.items()),
         outputs=(
-            Output(role="package", path=f"{stem}.tar.gz", magic="1f8b"),
-            Output(role="measurements", path=f"{stem}.measurements.json"),
+            Output(role="package", path=names["package"], magic="1f8b"),
+            Output(role="measurements", path=names["measurements"]),
         ),
         files=(
             ("package.json", canonical_json(spec)),

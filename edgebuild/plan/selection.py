@@ -24,7 +24,7 @@ class Selection:
     Attributes:
         actions: Ids of everything to do, in plan order, with all they need.
         asked: Ids that the user named (all of them when nothing was named): ``--force`` means these.
-        targets: Names of the targets whose last action is among them.
+        targets: Names of the targets whose verdict is among them: the run says what came of these.
     """
 
     actions: tuple[str, ...]
@@ -48,14 +48,12 @@ def select(
     """
     left_out = set(without)
     offered = [a for a in plan.actions if not a.targets or set(a.targets) - left_out]
-    asked = _asked(plan, offered, words)
-    if until:
+    asked = _asked(plan, words, left_out) & {a.id for a in offered}
+    if until and asked:  # nothing, when all of it is left out
         within = plan.with_needs(asked)
         asked = _until(plan, [a for a in offered if a.id in within], until)
     wanted = plan.with_needs(asked)
-    targets = tuple(
-        t.name for t in plan.targets if t.name not in left_out and (t.package or t.verdict) in wanted
-    )
+    targets = tuple(t.name for t in plan.targets if t.name not in left_out and t.verdict in wanted)
     return Selection(
         actions=tuple(a.id for a in plan.actions if a.id in wanted), asked=frozenset(asked), targets=targets
     )
@@ -75,13 +73,13 @@ def names(plan: Plan) -> tuple[str, ...]:
     return tuple(dict.fromkeys([*(t.name for t in plan.targets), *ids, *steps, *through]))
 
 
-def _asked(plan: Plan, offered: Sequence[Action], words: Sequence[str]) -> set[str]:
+def _asked(plan: Plan, words: Sequence[str], left_out: set[str]) -> set[str]:
     if not words:
-        return {a.id for a in offered}
+        return {a.id for a in plan.actions}
     asked: set[str] = set()
     for word in words:
-        found = _matching(plan, offered, word)
-        if not found:
+        found = _matching(plan, word, left_out)
+        if not found and not (left_out and _matching(plan, word)):
             targets = ", ".join(t.name for t in plan.targets)
             near = did_you_mean(word, names(plan), otherwise=f"targets: {targets}")
             raise UsageError(
@@ -91,17 +89,19 @@ def _asked(plan: Plan, offered: Sequence[Action], words: Sequence[str]) -> set[s
     return asked
 
 
-def _matching(plan: Plan, offered: Sequence[Action], word: str) -> set[str]:
-    by_id = {a.id for a in offered}
-    if "/" in word and word in by_id:
+def _matching(plan: Plan, word: str, left_out: Iterable[str] = ()) -> set[str]:
+    """Return what a word means; of targets that are left out, nothing by their names."""
+    if "/" in word and any(word == a.id for a in plan.actions):
         return {word}  # not also a shared step that happens to be for this target
     found: set[str] = set()
     for target in plan.targets:
         tags = next(t.tags for t in plan.manifest.targets if t.name == target.name)
-        if fnmatchcase(target.name, word) or (word.startswith("tag:") and word[4:] in tags):
-            found |= set(target.actions) & by_id
-    for action in offered:
-        spellings = [action.id, action.step, *(f"{name}/{action.step}" for name in action.targets)]
+        named = fnmatchcase(target.name, word) or (word.startswith("tag:") and word[4:] in tags)
+        if named and target.name not in left_out:
+            found |= set(target.actions)
+    for action in plan.actions:
+        own = [name for name in action.targets if name not in left_out]
+        spellings = [action.id, action.step, *(f"{name}/{action.step}" for name in own)]
         if any(fnmatchcase(spelling, word) for spelling in spellings):
             found.add(action.id)
     return found

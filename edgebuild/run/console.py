@@ -49,7 +49,7 @@ class PlainDisplay:
         self._stream = stream
         self._quiet = quiet
         self._heartbeat = heartbeat
-        self._done = 0
+        self._done: set[str] = set()  # a run that starts over ends an action twice
         self._going: dict[str, tuple[float, str]] = {}
         self._told: set[tuple[str, str]] = set()
         self._lock = threading.Lock()
@@ -92,16 +92,16 @@ class PlainDisplay:
     def finished(self, result: ActionResult) -> None:
         """Print one line; what is simply current is only counted."""
         with self._lock:
-            self._done += 1
+            self._done.add(result.id)
             self._going.pop(result.id, None)
             if not self._quiet and result.outcome is not Outcome.CURRENT:
-                print(finished_line(result, self._done, self._total), file=self._stream, flush=True)
+                print(finished_line(result, len(self._done), self._total), file=self._stream, flush=True)
 
     def _beat(self) -> None:
         while not self._stop.wait(self._heartbeat):
             with self._lock:
                 going = [_going_text(name, *row) for name, row in self._going.items()]
-                done = self._done
+                done = len(self._done)
             if going:
                 print(f"[{done}/{self._total}] running: {', '.join(going)}", file=self._stream, flush=True)
 
@@ -124,7 +124,7 @@ class LiveDisplay:
             transient=True,
         )
         self._total = total
-        self._done = 0
+        self._done: set[str] = set()  # a run that starts over ends an action twice
         self._bars: dict[str, Any] = {}
         self._lock = threading.Lock()
 
@@ -165,11 +165,11 @@ class LiveDisplay:
 
         styles = {Outcome.RAN: "green", Outcome.CACHED: "cyan", Outcome.FAILED: "bold red"}
         with self._lock:
-            self._done += 1
+            self._done.add(result.id)
             if result.id in self._bars:
                 self._progress.remove_task(self._bars.pop(result.id))
             if result.outcome is not Outcome.CURRENT:
-                line = finished_line(result, self._done, self._total)
+                line = finished_line(result, len(self._done), self._total)
                 self._console.print(Text(line, style=styles.get(result.outcome, "yellow")))
 
 

@@ -128,7 +128,7 @@ def _bring(action: Action, context: Context, results: dict[str, ActionResult]) -
     upstream = {name: results[name] for name in action.needs}
     bring = perform_search if action.step == STEP else perform
     results[action.id] = bring(action, upstream, context)
-    if _succeeded(results[action.id]):
+    if results[action.id].succeeded:
         return True
     return TaskFailed(f"{action.id} failed", report=False)
 
@@ -140,7 +140,7 @@ def _task(spec: dict[str, Any]) -> Any:
 
 
 def _not_started(action: Action, results: Mapping[str, ActionResult]) -> ActionResult:
-    bad = next((n for n in action.needs if n in results and not _succeeded(results[n])), "")
+    bad = next((n for n in action.needs if n in results and not results[n].succeeded), "")
     if stopping():
         why = "the run was stopped"
     elif bad:
@@ -148,10 +148,6 @@ def _not_started(action: Action, results: Mapping[str, ActionResult]) -> ActionR
     else:
         why = "not started: another action failed (-k goes on with what does not depend on it)"
     return ActionResult(id=action.id, outcome=Outcome.SKIPPED, message=why)
-
-
-def _succeeded(result: ActionResult) -> bool:
-    return result.outcome not in {Outcome.FAILED, Outcome.SKIPPED}
 
 
 class _MemoryState:

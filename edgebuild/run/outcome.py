@@ -42,7 +42,7 @@ def run_result(  # noqa: PLR0913 - a run has this many sides
         plan: The plan.
         results: Result per selected action.
         context: What the run shared.
-        targets: Targets whose last action was selected.
+        targets: Targets whose verdict was selected.
         skipped: Target -> why it was left out.
         placed: Paths from :func:`edgebuild.run.placing.materialise`.
         started: When, ISO 8601.
@@ -111,7 +111,7 @@ def _target(
     placed: Mapping[str, Path],
 ) -> TargetResult:
     document = _document(results, target.verdict, "verdict", context)
-    broken = next((results[name] for name in target.actions if not _done(results.get(name))), None)
+    broken = _cause([results[name] for name in target.actions if name in results])
     status: Status = "failed" if broken else ("passed" if document.get("status") == "passed" else "rejected")
     workspace = plan.manifest.folder
     said = [f for name in target.actions if name in results for f in results[name].findings]
@@ -138,6 +138,12 @@ def _target(
         else None,
         actions=target.actions,
     )
+
+
+def _cause(results: list[ActionResult]) -> ActionResult | None:
+    """Return what kept a target from its end: what failed, else the first that was not started."""
+    broken = [result for result in results if not result.succeeded]
+    return next((result for result in broken if result.outcome is Outcome.FAILED), next(iter(broken), None))
 
 
 def _skipped(plan: Plan, name: str, why: str) -> TargetResult:
@@ -167,10 +173,6 @@ def worst(codes: Collection[int]) -> int:
     """Return the worst of several exit codes, 0 when all is well; one that nobody foresaw is the worst."""
     unforeseen = next((code for code in sorted(codes) if code and code not in SEVERITY), 0)
     return unforeseen or next((code for code in SEVERITY if code in codes), 0)
-
-
-def _done(result: ActionResult | None) -> bool:
-    return result is not None and result.outcome in {Outcome.RAN, Outcome.CACHED, Outcome.CURRENT}
 
 
 def _baseline(validate: str, results: Mapping[str, ActionResult], context: Context) -> tuple[Metric, ...]:

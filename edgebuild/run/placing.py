@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from edgebuild.cache.store import beside, store_error
 from edgebuild.lock import held
-from edgebuild.plan.own_step import Ref
+from edgebuild.plan.measure import archives
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -35,11 +35,13 @@ def materialise(
 ) -> dict[str, dict[str, Path]]:
     """Put artifacts and packages where users look for them; files that are right already are left alone.
 
+    A package is put there when everything that was asked for of its target went well.
+
     Args:
         plan: The plan.
         results: Result per selected action.
         context: What the run shares.
-        targets: Targets whose last action was selected.
+        targets: Targets whose verdict was selected.
         look: Put nothing anywhere; return the paths as if that had been done.
 
     Returns:
@@ -60,6 +62,60 @@ def materialise(
     return {name: {role: place for role, (_, place) in rows.items()} for name, rows in places.items()}
 
 
+def present(
+    plan: Plan, results: Mapping[str, ActionResult], context: Context, targets: tuple[str, ...]
+) -> dict[str, dict[str, Path]]:
+    """Return what :func:`materialise` would, of what is in its place already.
+
+    Raises:
+        LostError: Something that the report reads is not to be had from the store.
+    """
+    _require_documents(plan, results, context)
+    return {
+        name: {
+            role: place
+            for role, (artifact, place) in _of_target(plan, plan.target(name), results).items()
+            if current(artifact, place, context.memo)
+        }
+        for name in targets
+    }
+
+
+def remove_outdated(
+    plan: Plan, results: Mapping[str, ActionResult], context: Context, targets: tuple[str, ...]
+) -> tuple[Path, ...]:
+    """Remove packages from ``dist/`` that are not what the manifest builds for these targets.
+
+    That is the package, of this version, of a target that failed or ships no more. One whose package was not
+    asked for keeps it, and nothing else in the folder is touched.
+
+    Returns:
+        What was removed.
+    """
+    removed = []
+    with _alone(context):
+        for target in (plan.target(name) for name in targets):
+            wanted = _of_target(plan, target, results)
+            if not target.package or target.package in results:
+                places = dist_places(plan, target.name)
+                removed += [place for role, place in places.items() if role not in wanted and _gone(place)]
+    return tuple(removed)
+
+
+def dist_places(plan: Plan, target: str) -> dict[str, Path]:
+    """Return where a target's package and its measurements belong, by role, whether it ships or not."""
+    folder = plan.manifest.folder / "dist" / plan.manifest.name
+    return {role: folder / name for role, name in archives(plan.manifest, target).items()}
+
+
+def _gone(place: Path) -> bool:
+    """Remove a file; return whether there was one."""
+    if not (place.is_file() or place.is_symlink()):
+        return False
+    place.unlink()
+    return True
+
+
 Places = dict[str, tuple["Artifact", "Path"]]
 """What goes where, by role."""
 
@@ -73,18 +129,16 @@ def _of_training(plan: Plan, results: Mapping[str, ActionResult]) -> dict[str, P
 
 
 def _of_target(plan: Plan, target: TargetPlan, results: Mapping[str, ActionResult]) -> Places:
-    wanted = {
-        "artifact": (target.artifact, plan.manifest.folder / "build" / plan.manifest.name / target.name)
+    built = plan.manifest.folder / "build" / plan.manifest.name / target.name
+    wanted = {"artifact": (target.artifact.action, target.artifact.output, built / target.artifact.name)}
+    if target.package and all(results[name].succeeded for name in target.actions if name in results):
+        places = dist_places(plan, target.name)
+        wanted |= {role: (target.package, role, place) for role, place in places.items()}
+    return {
+        role: (results[action].artifact(output), place)
+        for role, (action, output, place) in wanted.items()
+        if action in results and results[action].artifacts
     }
-    dist = plan.manifest.folder / "dist" / plan.manifest.name
-    for output in plan.action(target.package).outputs if target.package else ():
-        wanted[output.role] = (_ref(target.package, output.role, output.path), dist)
-    found: Places = {}
-    for role, (ref, folder) in wanted.items():
-        result = results.get(ref.action)
-        if result is not None and result.artifacts:
-            found[role] = (result.artifact(ref.output), folder / ref.name)
-    return found
 
 
 @contextlib.contextmanager
@@ -134,7 +188,3 @@ def _place(artifact: Artifact, place: Path, context: Context) -> None:
     beside(place).unlink(missing_ok=True)  # of a run that was killed
     if not current(artifact, place, context.memo):
         context.cache.store.materialise(artifact, place)
-
-
-def _ref(action: str, output: str, path: str) -> Ref:
-    return Ref(action=action, output=output, name=path.rpartition("/")[2])

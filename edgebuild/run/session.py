@@ -177,6 +177,24 @@ def open_session(path: str, *, overrides: Sequence[str] = (), templates: Sequenc
     return Session(manifest=plan.manifest, plan=_noted(plan, installed), installed=installed)
 
 
+def refuse_same_place(sessions: Iterable[Session]) -> None:
+    """Refuse manifests that would leave their files in the same places.
+
+    Raises:
+        UsageError: Two of a folder have one name; names both.
+    """
+    seen: dict[Path, str] = {}
+    for manifest in (session.manifest for session in sessions):
+        place = manifest.folder.resolve() / manifest.name
+        first = seen.setdefault(place, manifest.file)
+        if not Path(first).samefile(manifest.file):
+            raise UsageError(
+                f"{first} and {manifest.file} are both named {manifest.name!r}: "
+                f"build/{manifest.name}/ and dist/{manifest.name}/ would be of both",
+                hint="give one of them another `name:`, or a folder of its own",
+            )
+
+
 def look_here() -> Lookup:
     """Return what looks for tools in the caller's environment."""
     return Lookup(os.environ, cache_root(os.environ))

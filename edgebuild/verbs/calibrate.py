@@ -20,7 +20,7 @@ from edgebuild.run.engine import run_actions
 from edgebuild.run.outcome import worst
 from edgebuild.run.session import Session, open_session
 from edgebuild.suggest import did_you_mean
-from edgebuild.verbs.run import signals
+from edgebuild.verbs.signals import signals
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

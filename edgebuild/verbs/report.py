@@ -8,10 +8,10 @@ from dataclasses import dataclass
 
 from edgebuild.report.markdown import render_markdown
 from edgebuild.report.write import write_report
-from edgebuild.run.forecast import forecast
 from edgebuild.run.outcome import run_result
-from edgebuild.run.placing import materialise
+from edgebuild.run.placing import materialise, remove_outdated
 from edgebuild.run.session import Silence, open_session
+from edgebuild.run.standing import standing
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -27,23 +27,18 @@ class ReportOptions:
 def report(options: ReportOptions) -> int:
     """Write the report of what is built and print where it is; or print it as Markdown and write nothing."""
     session = open_session(options.manifest, overrides=options.overrides, templates=options.templates)
-    left_out = session.unavailable(skip_all=True)
     context = session.context(Silence(), look=options.markdown)
-    found = forecast(session.plan.actions, context)
-    results = {name: one.result for name, one in found.items() if one.result is not None}
-    ready = tuple(
-        target.name
-        for target in session.plan.targets
-        if target.name not in left_out and (target.package or target.verdict) in results
-    )
-    absent = {t.name: "not built yet" for t in session.plan.targets if t.name not in ready}
+    built = standing(session, context)
+    placed = materialise(session.plan, built.results, context, built.ready, look=options.markdown)
+    if not options.markdown:
+        remove_outdated(session.plan, built.results, context, built.ready)
     result = run_result(
         session.plan,
-        results,
+        built.results,
         context,
-        targets=ready,
-        skipped=absent | left_out,
-        placed=materialise(session.plan, results, context, ready, look=options.markdown),
+        targets=built.ready,
+        skipped=built.absent,
+        placed=placed,
         started=dt.datetime.now(dt.UTC).astimezone().isoformat(timespec="seconds"),
         seconds=0.0,
     )

@@ -5,11 +5,10 @@ from __future__ import annotations
 import contextlib
 import datetime as dt
 import os
-import signal
 import sys
 import time
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from edgebuild.action import Outcome
 from edgebuild.cache.uses import note_run
@@ -22,14 +21,16 @@ from edgebuild.run.console import open_display
 from edgebuild.run.elsewhere import to_look, warn
 from edgebuild.run.engine import run_actions
 from edgebuild.run.outcome import forget_lost, run_result, worst
-from edgebuild.run.placing import materialise
-from edgebuild.run.session import Session, open_session
+from edgebuild.run.placing import dist_places, materialise, remove_outdated
+from edgebuild.run.session import Session, open_session, refuse_same_place
+from edgebuild.run.standing import completed
 from edgebuild.run.watch import watched_files, watched_variables
 from edgebuild.verbs.plan import PENDING, planned, print_plans
-from edgebuild.verbs.show import Ended, idle_text, report_files, show
+from edgebuild.verbs.show import Ended, idle_text, report_files, show, with_exit_code
+from edgebuild.verbs.signals import signals
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
     from edgebuild.action import Action, ActionResult
@@ -38,8 +39,6 @@ if TYPE_CHECKING:
     from edgebuild.plan.selection import Selection
     from edgebuild.remote.tier import RemoteTier
     from edgebuild.results import RunResult
-
-STOPPING = "\nedgebuild: stopping; finished actions are kept, running ones start over next time"
 
 ROUNDS = 3
 """How often a run starts over because bytes it counted on are gone from the store."""
@@ -70,6 +69,30 @@ class RunOptions:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Asked:
+    """What was asked for of one manifest.
+
+    Attributes:
+        left_out: Target -> why it cannot be built here.
+        force: Ids of actions to run although a result is there.
+        named: Whether it was asked for by name.
+        part: Whether it is not simply everything.
+    """
+
+    session: Session
+    chosen: Selection
+    left_out: Mapping[str, str]
+    force: frozenset[str]
+    named: bool
+    part: bool
+
+    @property
+    def actions(self) -> list[Action]:
+        """What is to be brought up to date, in plan order."""
+        return [self.session.plan.action(name) for name in self.chosen.actions]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Watched:
     """What one manifest's run looked at."""
 
@@ -83,25 +106,27 @@ def run(options: RunOptions) -> int:
         return _foresee(options)
     since = time.time_ns()
     opened = [_opened(path, options) for path in options.manifests]
+    refuse_same_place(asked.session for asked in opened)
     ended: list[Ended] = []
     watched: list[Watched | None] = []
     code = 0
     with signals() as received:
         for asked in opened:
             one, seen, code = _one(asked, options, received, code)
-            ended += [one] if one else []
+            ended.append(one)
             watched.append(seen)
             if received or (code and not options.keep_going):
                 break
-    show(ended, as_json=options.json, quiet=options.quiet, explain=options.explain)
     if received:
-        return 128 + received[0]
+        code = 128 + received[0]
+        ended[-1:] = [with_exit_code(one, code) for one in ended[-1:]]
+    show(ended, code, as_json=options.json, quiet=options.quiet, explain=options.explain)
     if all(watched) and not code:
         remember(
             list(options.argv),
             files=list(dict.fromkeys(path for seen in watched if seen for path in seen.files)),
             environ={name: value for seen in watched if seen for name, value in seen.environ.items()},
-            text=idle_text(ended, as_json=options.json, quiet=options.quiet),
+            text=idle_text(ended, code, as_json=options.json, quiet=options.quiet),
             since=since,
         )
     return code
@@ -111,14 +136,14 @@ def _foresee(options: RunOptions) -> int:
     """Print what every manifest's run would do."""
     found = []
     for path in options.manifests:
-        session, chosen, left_out, force = _opened(path, options)
-        found.append(planned(session, chosen, left_out, force=force, remote=to_look(options.remote)))
+        asked = _opened(path, options)
+        states = planned(
+            asked.session, asked.chosen, asked.left_out, force=asked.force, remote=to_look(options.remote)
+        )
+        found.append(states)
+    refuse_same_place(one.session for one in found)
     print_plans(found, form="json" if options.json else "text", explain=options.explain)
     return PENDING if options.exit_code and any(one.pending for one in found) else 0
-
-
-Asked = tuple["Session", "Selection", "Mapping[str, str]", frozenset[str]]
-"""A manifest's plan, what of it was asked for, what is left out and why, and what is forced."""
 
 
 def _opened(path: str, options: RunOptions) -> Asked:
@@ -128,51 +153,87 @@ def _opened(path: str, options: RunOptions) -> Asked:
     left_out = session.unavailable(asked, skip_all=options.skip_unavailable)
     chosen = select(session.plan, options.words, until=options.until, without=left_out)
     session.require_distributions()
-    return session, chosen, left_out, chosen.asked if options.force else frozenset[str]()
+    return Asked(
+        session=session,
+        chosen=chosen,
+        left_out=left_out,
+        force=chosen.asked if options.force else frozenset(),
+        named=bool(options.words),
+        part=bool(options.words or options.until),
+    )
 
 
 def _one(
     asked: Asked, options: RunOptions, received: list[int], code: int
-) -> tuple[Ended | None, Watched | None, int]:
+) -> tuple[Ended, Watched | None, int]:
     """Run one manifest.
 
     Returns:
         How it ended, what it looked at when there was nothing to do, and the worst exit code so far.
     """
-    session, chosen, left_out, force = asked
+    session, chosen = asked.session, asked.chosen
     started = dt.datetime.now(dt.UTC).astimezone().isoformat(timespec="seconds")
     clock = time.monotonic()
-    wanted = set(chosen.actions)
-    actions = [action for action in session.plan.actions if action.id in wanted]
     quiet = options.quiet or options.json
     with (
-        open_display(len(actions), quiet=quiet) as display,
-        _workers(options, actions, session) as workers,
+        open_display(len(asked.actions), quiet=quiet) as display,
+        _workers(options, asked) as workers,
         _remote(options) as remote,
     ):
-        context = replace(session.context(display, force=force, remote=remote), workers=workers)
+        context = replace(session.context(display, force=asked.force, remote=remote), workers=workers)
         context.cache.store.sweep()
-        results, placed = _bring(session, actions, context, chosen, options)
+        results, placed = _bring(asked, context, options)
+        removed = remove_outdated(session.plan, results, context, chosen.targets)
         note_run(context.cache.store.root, session.folder / "journal.jsonl", results.values())
-    result = run_result(
-        session.plan,
-        results,
-        context,
-        targets=chosen.targets,
-        skipped=left_out,
-        placed=placed,
-        started=started,
-        seconds=time.monotonic() - clock,
-    )
-    reports = () if received else report_files(session, result)
-    ended = Ended(session=session, result=result, reports=reports)
+        result = run_result(
+            session.plan,
+            results,
+            context,
+            targets=chosen.targets,
+            skipped=asked.left_out,
+            placed=placed,
+            started=started,
+            seconds=time.monotonic() - clock,
+        )
+        ended = _reported(asked, context, results, result, stopped=bool(received))
+    ended = replace(ended, removed=removed)
     seen = None
     watchable = all(place.watchable for place in session.installed.surroundings.values())
-    if watchable and _nothing_to_do(result, options):
-        written = [*reports, *(path for paths in placed.values() for path in paths.values())]
+    if watchable and _nothing_to_do(ended, options):
+        written = [*ended.reports, *(path for paths in placed.values() for path in paths.values())]
+        written += [path for name in chosen.targets for path in dist_places(session.plan, name).values()]
         files = watched_files(session, context, results, templates=options.templates, written=written)
         seen = Watched(files=files, environ=watched_variables(session, context.environ))
     return ended, seen, worst({code, result.exit_code})
+
+
+def _reported(
+    asked: Asked,
+    context: Context,
+    results: Mapping[str, ActionResult],
+    result: RunResult,
+    *,
+    stopped: bool,
+) -> Ended:
+    """Leave the report, with every target of the manifest, also after a run of a part.
+
+    A run that was stopped leaves the report as it is, and so does one of a part without a verdict in it.
+    """
+    session, targets = asked.session, asked.chosen.targets
+
+    def whole() -> RunResult:
+        if not asked.part:
+            return result
+        return completed(session, context, results, result, targets=targets, left_out=asked.left_out)
+
+    judged = targets if asked.part else result.targets
+    return Ended(
+        session=session,
+        result=result,
+        whole=whole,
+        reports=report_files(session, result, whole) if judged and not stopped else (),
+        asked_for_absent=bool(asked.named and asked.left_out),
+    )
 
 
 @contextlib.contextmanager
@@ -201,7 +262,7 @@ def _remote(options: RunOptions) -> Iterator[Callable[[Store], RemoteTier | None
 
 
 def _bring(
-    session: Session, actions: list[Action], context: Context, chosen: Selection, options: RunOptions
+    asked: Asked, context: Context, options: RunOptions
 ) -> tuple[dict[str, ActionResult], dict[str, dict[str, Path]]]:
     """Bring actions to their results and results to their places.
 
@@ -211,10 +272,12 @@ def _bring(
     Raises:
         LostError: They are gone again and again: something removes them while we run.
     """
+    results: dict[str, ActionResult] = {}
     for left in range(ROUNDS - 1, -1, -1):
-        results = run_actions(actions, context, jobs=options.jobs, keep_going=options.keep_going)
+        again = run_actions(asked.actions, context, jobs=options.jobs, keep_going=options.keep_going)
+        results = {name: _in_all(results.get(name), result) for name, result in again.items()}
         try:
-            placed = materialise(session.plan, results, context, chosen.targets)
+            placed = materialise(asked.session.plan, results, context, asked.chosen.targets)
         except LostError:
             if not left:
                 raise
@@ -225,38 +288,18 @@ def _bring(
     raise AssertionError("the last round returns")
 
 
-def _workers(options: RunOptions, actions: Sequence[Action], session: Session) -> Workers:
+def _in_all(former: ActionResult | None, result: ActionResult) -> ActionResult:
+    """Return what a run that starts over did with an action in all: what it made is current then."""
+    made = former is not None and former.succeeded and former.key == result.key
+    return former if former and made and result.outcome is Outcome.CURRENT else result
+
+
+def _workers(options: RunOptions, asked: Asked) -> Workers:
     """Return what serves our own steps during the run; nothing where the user said so."""
     wanted = options.worker and os.environ.get("EDGEBUILD_WORKER", "") != "off"
-    return Workers(actions if wanted else (), session.folder / "worker")
+    return Workers(asked.actions if wanted else (), asked.session.folder / "worker")
 
 
-def _nothing_to_do(result: RunResult, options: RunOptions) -> bool:
+def _nothing_to_do(ended: Ended, options: RunOptions) -> bool:
     """Whether the same command would have nothing to do next time, and would say the same."""
-    outcomes = {view.result.outcome for view in result.actions if view.result}
-    return outcomes <= {Outcome.CURRENT} and not (result.exit_code or options.force or options.explain)
-
-
-@contextlib.contextmanager
-def signals() -> Iterator[list[int]]:
-    """On the first signal end every process politely, on the second at once; finished results are kept."""
-    received: list[int] = []
-
-    def handle(number: int, frame: Any) -> None:
-        del frame
-        if received:
-            execute.kill_all()
-            return
-        received.append(number)
-        execute.stop_all()
-        with contextlib.suppress(OSError, RuntimeError):  # the terminal may be what has gone
-            print(STOPPING, file=sys.stderr)
-
-    kinds = [signal.SIGINT, signal.SIGTERM]
-    kinds += [] if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN else [signal.SIGHUP]  # nohup
-    before = {number: signal.signal(number, handle) for number in kinds}
-    try:
-        yield received
-    finally:
-        for number, old in before.items():
-            signal.signal(number, old)
+    return not (ended.told or ended.removed or options.force or options.explain)

@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Any
 from edgebuild.action import Outcome
 from edgebuild.gates import METRICS
 from edgebuild.results import SCHEMA, RunResult, count, run_document
-from edgebuild.run.outcome import worst
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
+    from edgebuild.results import TargetResult
     from edgebuild.run.session import Session
 
 REPORTS = ("report.html", "report.json", "report.md", "findings.sarif")
@@ -28,28 +28,56 @@ LOG_COLUMNS = 120
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Ended:
-    """How the run of one manifest ended."""
+    """How the run of one manifest ended.
+
+    Attributes:
+        whole: Gives the result with every target of the manifest, for the report.
+        reports: Files of the report; none after a run that leaves it as it is.
+        removed: Packages that were removed: not what the manifest builds.
+        asked_for_absent: Whether something was asked for by name that cannot be built here.
+    """
 
     session: Session
     result: RunResult
-    reports: tuple[Path, ...]
+    whole: Callable[[], RunResult]
+    reports: tuple[Path, ...] = ()
+    removed: tuple[Path, ...] = ()
+    asked_for_absent: bool = False
+
+    @property
+    def told(self) -> bool:
+        """Whether there is more to tell than that there was nothing to do."""
+        return bool(self.result.exit_code or self.asked_for_absent or not _idle(self.result))
 
 
-def report_files(session: Session, result: RunResult) -> tuple[Path, ...]:
+def report_files(session: Session, result: RunResult, whole: Callable[[], RunResult]) -> tuple[Path, ...]:
     """Write the report, unless nothing at all is different from the one that is there; return its files.
 
-    A run that brought no target to its end (``--until``, a single step) leaves the report as it is.
+    Args:
+        session: The manifest, planned.
+        result: What the run came to.
+        whole: Gives the same with every target of the manifest.
     """
-    if not result.targets:
-        return ()
     folder = session.manifest.folder / "build" / session.manifest.name
     paths = tuple(folder / name for name in REPORTS)
-    idle = all(view.result is None or view.result.outcome is Outcome.CURRENT for view in result.actions)
-    if idle and all(path.exists() for path in paths) and _same_targets(paths[1], result):
+    names = [target.name for target in session.plan.targets]
+    if _idle(result) and all(path.exists() for path in paths) and _same(paths[1], result, names):
         return paths
     from edgebuild.report.write import write_report  # noqa: PLC0415 - a run with nothing to do writes none
 
-    return write_report(result, folder, _lines(session))
+    return write_report(whole(), folder, _lines(session))
+
+
+def with_exit_code(one: Ended, code: int) -> Ended:
+    """Return how a run ended that was stopped: with the process's exit code, in its reports too."""
+    result = replace(one.result, exit_code=code)
+    if one.reports:
+        report_files(one.session, result, lambda: replace(one.whole(), exit_code=code))
+    return replace(one, result=result)
+
+
+def _idle(result: RunResult) -> bool:
+    return all(view.result is None or view.result.outcome is Outcome.CURRENT for view in result.actions)
 
 
 def _lines(session: Session) -> dict[str, int]:
@@ -59,11 +87,11 @@ def _lines(session: Session) -> dict[str, int]:
     return {name: line for name, line in lines.items() if line}
 
 
-def show(ended: Sequence[Ended], *, as_json: bool, quiet: bool, explain: bool) -> None:
+def show(ended: Sequence[Ended], code: int, *, as_json: bool, quiet: bool, explain: bool) -> None:
     """Print how a run ended: results on standard output, errors on standard error."""
     try:
         if as_json:
-            print(_document(ended))
+            print(_document(ended, code))
         elif not quiet:
             for one in ended:
                 _print_one(one, explain=explain)
@@ -82,21 +110,20 @@ def _print_messages(ended: Sequence[Ended]) -> None:
         print(f"edgebuild: {message}", file=sys.stderr)
 
 
-def idle_text(ended: Sequence[Ended], *, as_json: bool, quiet: bool) -> str:
+def idle_text(ended: Sequence[Ended], code: int, *, as_json: bool, quiet: bool) -> str:
     """Return what the same command prints when it has nothing to do."""
     idle = [replace(one, result=replace(one.result, seconds=0.0)) for one in ended]
     if as_json:
-        return _document(idle) + "\n"
+        return _document(idle, code) + "\n"
     return "" if quiet else "".join(f"{line}\n" for one in idle for line in _closing_lines(one))
 
 
-def _document(ended: Sequence[Ended]) -> str:
-    """Return one run's document as it is; several in a list, with the worst exit code."""
+def _document(ended: Sequence[Ended], code: int) -> str:
+    """Return one run's document as it is; several in a list, with the exit code of the whole."""
     rows: list[dict[str, Any]] = [
         run_document(one.result) | {"report": [os.path.relpath(path) for path in one.reports]}
         for one in ended
     ]
-    code = worst({row["exit_code"] for row in rows})
     whole = rows[0] if len(rows) == 1 else {"schema": SCHEMA, "exit_code": code, "runs": rows}
     return json.dumps(whole, indent=2, ensure_ascii=False)
 
@@ -111,8 +138,7 @@ def _print_one(one: Ended, *, explain: bool) -> None:
                 print(
                     "\n".join(reason_lines(one.session, view.id, str(view.result.outcome), view.result.why))
                 )
-    told = result.exit_code or count(result, Outcome.RAN) or count(result, Outcome.CACHED)
-    if result.targets and told:
+    if result.targets and one.told:
         from rich.console import Console  # noqa: PLC0415 - a run with nothing to do prints three lines
 
         from edgebuild.report.terminal import terminal_table  # noqa: PLC0415
@@ -136,6 +162,7 @@ def _closing_lines(one: Ended) -> list[str]:
     if any(target.package for target in result.targets):
         dist = manifest.folder / "dist" / manifest.name
         lines.append(f"packages: {os.path.relpath(dist)}{os.sep}")
+    lines += [f"removed: {os.path.relpath(path)}: not what the manifest builds" for path in one.removed]
     return lines
 
 
@@ -154,10 +181,19 @@ def _where_lost(one: Ended) -> list[str]:
     return ["too much accuracy is lost: `run --compare` shows in which block of the model"]
 
 
-def _same_targets(path: Path, result: RunResult) -> bool:
-    """Whether the report on disk covers the same targets with the same status."""
+def _same(path: Path, result: RunResult, names: Sequence[str]) -> bool:
+    """Whether the report on disk is of these targets and says the same of those that the run covered."""
     with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
         old = json.loads(path.read_text(encoding="utf-8"))
-        rows = [(row["name"], row["status"], row["package"]) for row in old["targets"]]
-        return rows == [(t.name, t.status, t.package or None) for t in result.targets]
+        rows = {row["name"]: row for row in old["targets"]}
+        same = all(_same_row(rows[target.name], target) for target in result.targets)
+        return same and list(rows) == list(names) and old["exit_code"] == result.exit_code
     return False
+
+
+def _same_row(row: dict[str, Any], target: TargetResult) -> bool:
+    """Compare what a report says of a target; of a package that was not asked for, nothing is known."""
+    unasked = target.ship and not target.package
+    said = (row["status"], row["message"], row["ship"])
+    packed = unasked or row["package"] == (target.package or None)
+    return packed and said == (target.status, target.message, target.ship)

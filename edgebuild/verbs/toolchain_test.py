@@ -26,7 +26,7 @@ from edgebuild.run.console import open_display
 from edgebuild.run.engine import run_actions
 from edgebuild.run.session import look_here, open_session, search_path
 from edgebuild.toolchain.load import load_toolchain
-from edgebuild.verbs.run import signals
+from edgebuild.verbs.signals import signals
 from edgebuild.verbs.toolchain_bundle import (
     folder_texts,
     log_texts,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from typing import TYPE_CHECKING
 
@@ -59,6 +60,8 @@ def test_a_vendor_tool_that_misbehaves(
     _failed(ran, "chip/compile", *words, "log: .edgebuild/shelf/logs/chip.compile.log")
     assert ran.target("chip")["status"] == "failed"
     assert ran.target("chip")["package"] is None
+    packages = {path.name for path in (built.folder / "dist/shelf").glob("*.tar.gz")}
+    assert packages == {"shelf-fp32-1.0.0.tar.gz", "shelf-int8-1.0.0.tar.gz"}
     assert not built.processes()
     _nothing_is_lost(built)
     built.tool_mode("ok")
@@ -91,6 +94,21 @@ def test_a_missed_gate_leaves_report_and_package_marked_rejected(built: Workspac
     assert not built.run().ran
 
 
+def test_a_verdict_counts_alone_and_the_report_keeps_the_other_targets(built: Workspace) -> None:
+    ran = built.run("int8/verdict", "--set", "targets.int8.acceptance.map50_95.min=0.9")
+    assert ran.code == ran.document["exit_code"] == 4
+    assert [(row["name"], row["status"], row["package"]) for row in ran.document["targets"]] == [
+        ("int8", "rejected", None)
+    ]
+    report = json.loads((built.folder / "build/shelf/report.json").read_text(encoding="utf-8"))
+    assert {row["name"]: (row["status"], row["message"]) for row in report["targets"]} == {
+        "fp32": ("passed", "of an earlier run"),
+        "int8": ("rejected", ""),
+        "chip": ("passed", "of an earlier run"),
+    }
+    assert built.run("package").code == 0
+
+
 def test_a_gate_on_the_size_against_the_float_model(built: Workspace) -> None:
     ran = built.run("--set", "targets.int8.acceptance.size_mb.max_ratio=0.6")
     assert ran.code == 0, ran.done.err
@@ -106,6 +124,10 @@ def test_skip_unavailable_builds_the_rest_and_reports_skipped(built: Workspace) 
     assert (target["status"], target["package"]) == ("skipped", None)
     assert "shellyc is not on PATH" in target["message"]
     assert "skipped" in (built.folder / "build/shelf/report.md").read_text(encoding="utf-8")
+    told = built.eb("run", "manifest.yaml", "chip", "--skip-unavailable")
+    assert told.code == 0
+    assert "shellyc is not on PATH" in told.out
+    assert "0 ran, 0 cached, 0 current" in told.out
 
 
 def test_a_step_of_our_own_says_what_is_wrong_with_the_weights(built: Workspace, weights: Path) -> None:

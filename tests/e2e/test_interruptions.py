@@ -49,10 +49,10 @@ def _wait_for(what: object, seconds: float = 300) -> None:
 def test_a_signal_ends_everything_and_the_next_run_completes(
     built: Workspace, number: signal.Signals, code: int
 ) -> None:
-    process = _run_until_it_hangs(built, "-j", "1" if number == signal.SIGINT else "2")
+    process = _run_until_it_hangs(built, "--json", "-j", "1" if number == signal.SIGINT else "2")
     process.send_signal(number)
     done = finish(process, within=120)
-    assert done.code == code
+    assert done.code == done.json()["exit_code"] == code
     assert "finished actions are kept" in done.err
     assert "Traceback" not in done.err
     assert not built.processes()

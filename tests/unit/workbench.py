@@ -15,6 +15,7 @@ from edgebuild.cache.action_cache import ActionCache
 from edgebuild.cache.journal import Journal
 from edgebuild.cache.store import Store
 from edgebuild.memo import Memo
+from edgebuild.perform.action import perform
 from edgebuild.perform.context import Context
 
 if TYPE_CHECKING:
@@ -155,6 +156,13 @@ def python(action_id: str, script: str, *inputs: Input, **fields: Any) -> Action
         **{name: getattr(action, name) for name in Action.__dataclass_fields__ if name != "argv"},
         argv=("python", "-c", script),
     )
+
+
+def leaves(context: Context, action_id: str, **outputs: str) -> ActionResult:
+    """Return the result of an action that leaves a file with a text for every output role."""
+    files = tuple((f"{role}.txt", text) for role, text in outputs.items())
+    roles = tuple(Output(role=role, path=f"{role}.txt") for role in outputs)
+    return perform(shell(action_id, "cp aux/* out", out=roles, files=files), {}, context)
 
 
 def after(action: Action, role: str = "source", name: str = "source.txt") -> ActionInput:

@@ -51,6 +51,12 @@ def test_globs_and_tags(word: str) -> None:
     assert select(made(), [word]).targets == ("pi-4", "pi-5")
 
 
+@pytest.mark.parametrize("word", ["pi-4/verdict", "pi-4/package"])
+def test_a_target_is_judged_when_its_verdict_is_among_what_is_needed(word: str) -> None:
+    assert select(made(), [word]).targets == ("pi-4",)
+    assert select(made(), ["pi-4/validate"]).targets == ()
+
+
 def test_a_shared_step_by_any_of_its_names() -> None:
     actions, asked = picked("export")
     assert asked == {"export", "export@b2"}
@@ -101,8 +107,9 @@ class TestUntil:
     def test_a_step_that_no_target_has_stops_where_it_would_be(self) -> None:
         assert "float/benchmark" not in picked("float", until="quantize")[0]
 
-    def test_no_target_is_finished_before_its_last_step(self) -> None:
+    def test_no_target_is_judged_before_its_verdict(self) -> None:
         assert select(made(), until="validate").targets == ()
+        assert select(made(), until="verdict").targets == ("float", "pi-4", "pi-5", "npu")
         assert select(made(), until="package").targets == ("float", "pi-4", "pi-5", "npu")
 
     def test_a_step_that_does_not_exist(self) -> None:
@@ -123,6 +130,16 @@ class TestWithout:
 
     def test_a_target_left_out_cannot_be_asked_for(self) -> None:
         assert select(made(), ["npu"], without=["pi-4"]).targets == ("npu",)
+
+    @pytest.mark.parametrize("word", ["npu", "npu/compile", "npu/export", "npu*"])
+    @pytest.mark.parametrize("until", ["", "compile", "amct"])
+    def test_nothing_is_done_for_a_target_that_is_left_out_though_it_was_asked_for(
+        self, word: str, until: str
+    ) -> None:
+        assert select(made(), [word], until=until, without=["npu"]).actions == ()
+
+    def test_the_others_that_were_asked_for_are_built(self) -> None:
+        assert select(made(), ["npu", "pi-4"], without=["npu"]) == select(made(), ["pi-4"])
 
 
 @pytest.mark.parametrize("word", ["pi-6", "pi-4/compile", "tag:nothing", "", "*q9*", "export@b3", "-"])

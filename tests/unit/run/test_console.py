@@ -40,3 +40,13 @@ def test_a_terminal_shows_a_wait_where_the_step_is_shown_then(capsys: pytest.Cap
         display.progressed(ACTION, "2/5 runs")
         display.finished(ActionResult(id=ACTION.id, outcome=Outcome.RAN))
     assert capsys.readouterr().err.count("cpu/benchmark") == 1  # of the bars none is left
+
+
+def test_a_run_that_starts_over_counts_every_action_once() -> None:
+    stream = io.StringIO()
+    display = PlainDisplay(2, stream)
+    for name in ("export", "package"):
+        display.finished(ActionResult(id=name, outcome=Outcome.CACHED))
+    display.finished(ActionResult(id="export", outcome=Outcome.RAN, seconds=1.0))
+    heads = [line.partition("]")[0] + "]" for line in stream.getvalue().splitlines()]
+    assert heads == ["[1/2]", "[2/2]", "[2/2]"]

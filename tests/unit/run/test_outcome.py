@@ -1,19 +1,17 @@
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
 
-from edgebuild.action import Output
-from edgebuild.perform.action import perform
+from edgebuild.action import ActionResult, Outcome
 from edgebuild.results import run_document
 from edgebuild.run.outcome import run_result, worst
-from edgebuild.run.placing import TRAINED, materialise
 from tests.unit import plans
-from tests.unit.workbench import shell
+from tests.unit.workbench import leaves
 
 if TYPE_CHECKING:
+    from edgebuild.results import RunResult
     from tests.unit.workbench import Workbench
 
 
@@ -25,31 +23,40 @@ def test_the_gravest_code_counts_and_none_is_taken_for_success(codes: tuple[int,
     assert worst(set(codes)) == expected
 
 
-def test_trained_weights_are_put_beside_the_targets_also_when_nothing_else_was_asked_for(
+def judged(bench: Workbench, verdict: str, **others: ActionResult) -> RunResult:
+    """Return a run that brought the target ``pi`` to its verdict; others by the name of the step."""
+    made = plans.plan(
+        plans.target("pi", gates=(plans.gate("map50_95", max_drop=0.02),)), folder=bench.workspace
+    )
+    context = bench.context()
+    done = {
+        "pi/verdict": leaves(context, "pi/verdict", verdict=f'{{"status": "{verdict}"}}'),
+        **{result.id: result for result in others.values()},
+    }
+    return run_result(made, done, context, targets=("pi",), skipped={}, placed={}, started="", seconds=0.0)
+
+
+@pytest.mark.parametrize(("verdict", "code"), [("passed", 0), ("rejected", 4)])
+def test_a_verdict_counts_also_where_not_the_whole_target_was_asked_for(
+    bench: Workbench, verdict: str, code: int
+) -> None:
+    result = judged(bench, verdict)
+    (target,) = run_document(result)["targets"]
+    assert (target["status"], target["package"], result.exit_code) == (verdict, None, code)
+
+
+def test_a_target_is_said_to_fail_of_what_failed_and_not_of_what_was_not_started_for_it(
     bench: Workbench,
 ) -> None:
-    outputs = (Output(role="weights", path="weights.pt"), Output(role="summary", path="training.json"))
-    action = shell("train", "echo w > out/weights.pt; echo s > out/training.json", out=outputs)
-    context = bench.context()
-    done = {"train": perform(action, {}, context)}
-    trained = replace(plans.MODEL, weights=None, train=plans.TRAIN)
-    made = plans.plan(plans.target(), model=trained, folder=bench.workspace)
-
-    looked = materialise(made, done, context, (), look=True)
-    folder = bench.workspace / "build" / "fasteners" / "train"
-    assert not folder.exists()
-    placed = materialise(made, done, context, ())
-
-    assert placed == looked
-    assert (folder / "best.pt").read_text() == "w\n"
-    assert (folder / "training.json").read_text() == "s\n"
-    # What is watched for changes, so that a removed file is put back.
-    assert set(placed[TRAINED].values()) == {folder / "best.pt", folder / "training.json"}
-    result = run_result(made, done, context, targets=(), skipped={}, placed=placed, started="", seconds=0.0)
-    assert run_document(result)["trained"] == "build/fasteners/train/best.pt"
+    waits = ActionResult(id="pi/validate", outcome=Outcome.SKIPPED, message="not started: another failed")
+    cause = ActionResult(id="baseline", outcome=Outcome.FAILED, message="baseline: no memory", exit_code=3)
+    result = judged(bench, "passed", waits=waits, cause=cause)
+    (target,) = result.targets
+    assert (target.status, target.message, result.exit_code) == ("failed", "baseline: no memory", 3)
 
 
-def test_where_weights_are_given_there_are_no_trained_ones(bench: Workbench) -> None:
-    made = plans.plan(plans.target(), folder=bench.workspace)
-
-    assert materialise(made, {}, bench.context(), ()) == {}
+def test_where_nothing_failed_the_first_that_was_not_started_says_why(bench: Workbench) -> None:
+    stopped = ActionResult(id="export", outcome=Outcome.SKIPPED, message="the run was stopped")
+    waits = ActionResult(id="pi/validate", outcome=Outcome.SKIPPED, message="it needs export")
+    (target,) = judged(bench, "passed", waits=waits, stopped=stopped).targets
+    assert target.message == "the run was stopped"
