@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from edgebuild.amounts import counted
 from edgebuild.errors import ManifestError
 from edgebuild.manifest.dataset_check import check_copies, check_images, check_labels, check_objects
-from edgebuild.run.session import open_session
+from edgebuild.run.session import open_session, refuse_same_place
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -36,19 +36,22 @@ def check(options: CheckOptions) -> int:
 
     Raises:
         ManifestError: Something is wrong; all of it, of every manifest.
+        UsageError: Two manifests of a folder have one name.
     """
     problems: list[Problem] = []
+    sessions = []
     for path in options.manifests:
         try:
-            _check(path, options)
+            sessions.append(_check(path, options))
         except ManifestError as error:
             problems += error.problems
     if problems:
         raise ManifestError(list(dict.fromkeys(problems)))
+    refuse_same_place(sessions)
     return 0
 
 
-def _check(path: str, options: CheckOptions) -> None:
+def _check(path: str, options: CheckOptions) -> Session:
     session = open_session(path, overrides=options.overrides, templates=options.templates)
     manifest, dataset = session.manifest, session.manifest.dataset
     if dataset is not None and options.data:
@@ -63,6 +66,7 @@ def _check(path: str, options: CheckOptions) -> None:
         print(f"  {name} cannot be built here: {why}")
     for note in dict.fromkeys(note for target in session.plan.targets for note in target.notes):
         print(f"  {note.level}: {note.message}" + (f"; {note.hint}" if note.hint else ""))
+    return session
 
 
 def _data_problems(session: Session, dataset: Dataset) -> list[Problem]:

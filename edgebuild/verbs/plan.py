@@ -13,7 +13,7 @@ from edgebuild.plan.commands import pasted
 from edgebuild.plan.selection import select
 from edgebuild.run.elsewhere import to_look
 from edgebuild.run.forecast import Forecast, forecast
-from edgebuild.run.session import Session, Silence, open_session
+from edgebuild.run.session import Session, Silence, open_session, refuse_same_place
 from edgebuild.verbs.explain import reason_text
 
 if TYPE_CHECKING:
@@ -75,6 +75,7 @@ def plan(options: PlanOptions) -> int:
         chosen = select(session.plan, options.words, until=options.until)
         force = chosen.asked if options.force else frozenset[str]()
         found.append(planned(session, chosen, left_out, force=force, remote=to_look(options.remote)))
+    refuse_same_place(one.session for one in found)
     print_plans(found, form=options.form, explain=options.explain)
     return PENDING if options.exit_code and any(one.pending for one in found) else 0
 

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from edgebuild.cli.main import main
 from edgebuild.errors import ManifestError, Problem
 from edgebuild.verbs.check import SHOWN, CheckOptions, check, shortened
 
@@ -42,6 +43,21 @@ def test_rows_of_keypoints_are_judged_by_the_shape_that_the_dataset_gives(
     assert checked(tmp_path / "good", "0 0.5 0.5 0.2 0.2 0.4 0.4 2 0.6 0.6 1\n") == 0
     with pytest.raises(ManifestError, match="8 columns; a row is: class, box and 2 keypoints of 3 values"):
         checked(tmp_path / "bad", "0 0.5 0.5 0.2 0.2 0.4 0.4 2\n")
+
+
+@pytest.mark.parametrize("verb", ["check", "plan", "run"])
+def test_two_manifests_of_one_name_in_one_folder_are_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], verb: str
+) -> None:
+    monkeypatch.setenv("EDGEBUILD_CACHE", str(tmp_path / "cache"))
+    checked(tmp_path, "0 0.5 0.5 0.2 0.2 0.4 0.4 2 0.6 0.6 1\n")
+    first, second = str(tmp_path / "manifest.yaml"), str(tmp_path / "other.yaml")
+    (tmp_path / "other.yaml").write_text(POSE, encoding="utf-8")
+    assert main([verb, first, second]) == 2
+    said = capsys.readouterr().err
+    assert first in said
+    assert f"{second} are both named 'gauges'" in said
+    assert main(["check", first, first]) == 0
 
 
 def test_of_many_problems_of_one_kind_the_first_are_shown_and_the_rest_counted() -> None:
