@@ -143,7 +143,7 @@ class Model:
         corners = [min(max(x1, 0), columns), min(max(y1, 0), rows), min(x2, columns), min(y2, rows)]
         shape: dict[str, Any] = {"box": [round(value, 1) for value in corners]}
         if self.task == "pose":
-            shape["keypoints"] = self._keypoints(more, ratio, left, top)
+            shape["keypoints"] = self._keypoints(more, place)
         if prototypes is not None:
             sums = (more @ prototypes.reshape(len(prototypes), -1)).reshape(prototypes.shape[1:])
             shape |= _mask(sums, corners, place, (self.height, self.width))
@@ -168,11 +168,15 @@ class Model:
         boxes = np.concatenate([centre - half, centre + half], axis=1)
         return boxes, scores[order], ids[order], output[4 + classes :, order].T
 
-    def _keypoints(self, row: Any, ratio: float, left: int, top: int) -> list[list[float]]:
+    def _keypoints(self, row: Any, place: tuple[float, int, int, int, int]) -> list[list[float]]:
+        ratio, left, top, columns, rows = place
         shape = self.info.get("kpt_shape")
         width = shape[1] if shape else 3 if len(row) % 3 == 0 else 2
-        points = row.reshape(-1, width).tolist()
-        return [[round((x - left) / ratio, 1), round((y - top) / ratio, 1), *rest] for x, y, *rest in points]
+        found = []
+        for x, y, *visible in row.reshape(-1, width).tolist():
+            inside = min(max((x - left) / ratio, 0), columns), min(max((y - top) / ratio, 0), rows)
+            found.append([*(round(value, 1) for value in inside), *(round(one, 4) for one in visible)])
+        return found
 
     def _label(self, index: int) -> str:
         return self.labels[int(index)] if int(index) < len(self.labels) else str(int(index))

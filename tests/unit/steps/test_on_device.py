@@ -91,9 +91,9 @@ def test_final_detections_are_only_filtered(package: Callable[..., Path]) -> Non
 
 def test_keypoints_and_classes_have_their_own_shape(package: Callable[..., Path]) -> None:
     root = package(task="pose")
-    pose = candidates((40, 32, 16, 32, 0.9, 0.1, 40, 32, 0.5, 48, 40, 1.0))
+    pose = candidates((40, 32, 16, 32, 0.9, 0.1, 40, 32, 0.5, 98, -1, 1.0))
     (found,) = Model(root).finish([pose], (2.0, 0, 0, 48, 32), 0.25, 0.7)
-    assert found["keypoints"] == [[20.0, 16.0, 0.5], [24.0, 20.0, 1.0]]
+    assert found["keypoints"] == [[20.0, 16.0, 0.5], [48.0, 0.0, 1.0]]  # none lies outside of the image
     (root / "model.json").write_text(
         json.dumps({"task": "classify", "imgsz": [8, 8], "input": {}}), encoding="utf-8"
     )
