@@ -160,7 +160,7 @@ def _distributions(name: str, folders: Sequence[str]) -> Iterator[tuple[str, str
 
 
 def judged(probed: Probed, supported: str, executable: str) -> Probed:
-    """Return what is found with its version compared with a range; where none can be, the file identifies it."""
+    """Return what is found with its version compared with a range; without that the file identifies it."""
     known = in_range(probed.version, supported) if probed.version else None
     if known is False:
         problem = f"{probed.name} {probed.version} is outside the supported range {supported}"

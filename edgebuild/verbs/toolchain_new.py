@@ -102,6 +102,12 @@ Then take this section out.
 
 Nothing was run yet. `edgebuild toolchain test NAME` compiles a small model with the real tool.
 
+## Options
+
+| Option | Values | Default | Meaning |
+|---|---|---|---|
+| `chip` | `a1`, `a2` | `a1` | The chip. |
+
 ## Limits
 
 What the compiler cannot take, and what is not known.

@@ -79,7 +79,7 @@ def test_its_interpreter_scripts_and_versions_are_those_that_steps_see(
     before = surroundings(chain, environ, order.root)
     assert before is not None
     assert before.problem == "the Python environment of acme is not installed"
-    assert before.get == "run `edgebuild toolchain install acme`"
+    assert before.get == f"run `edgebuild toolchain install acme --templates {chain.folder.parent}`"
     found = made(order, environ)
     place = surroundings(chain, environ, order.root)
     assert place is not None

@@ -10,6 +10,7 @@ from edgebuild.toolchain.load import load_toolchain
 from edgebuild.toolchain.where import bundled, toolchain_words
 from edgebuild.verbs.toolchain_new import new
 from tests.unit.environments import acme
+from tests.unit.templates.options_table import with_options
 
 
 @pytest.fixture(autouse=True)
@@ -44,5 +45,7 @@ def test_another_of_the_same_name_is_not_meant(tmp_path: Path, capsys: pytest.Ca
 def test_a_new_name_is_no_warning(capsys: pytest.CaptureFixture[str]) -> None:
     assert new("acme", "templates") == 0
     assert capsys.readouterr().err == ""
+    readme = Path("templates/acme/README.md").read_text(encoding="utf-8")
+    assert readme == with_options(readme, load_toolchain("acme", (Path("templates"),)))
     with pytest.raises(UsageError, match="is there already"):
         new("acme", "templates")
