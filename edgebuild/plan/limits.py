@@ -7,10 +7,11 @@ weights can be exported anew, and open dimensions, which its batch and the image
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from edgebuild.action import Finding
+from edgebuild.opsets import QUANTIZE_OPSET, least_opset
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -30,12 +31,66 @@ Fault = tuple[str, str, str]
 """Path in the manifest, what does not fit, what to write there."""
 
 
-def fitted_export(manifest: Manifest, toolchain: Toolchain, recipe: Recipe, head: str = "full") -> Export:
+@dataclass(frozen=True, kw_only=True, slots=True)
+class OpsetSpan:
+    """The opsets that will do for a target.
+
+    Attributes:
+        span: Least and greatest, both included; None: no greatest is known.
+        who: What needs them, as the subject of a sentence.
+    """
+
+    span: tuple[int, int | None]
+    who: str
+
+
+def opset_span(target: Target, toolchain: Toolchain, recipe: Recipe) -> OpsetSpan:
+    """Return the opsets that a target's compiler takes and that our own quantization can work with.
+
+    Args:
+        target: The target.
+        toolchain: Its toolchain.
+        recipe: Its recipe.
+    """
+    low, high = toolchain.limits.opset
+    settings = target.quantize
+    searched = settings.mixed_precision is not None and "calibration" in recipe.sources
+    own, why = own_least(
+        recipe, per_channel=settings.per_channel, activation=settings.activation, searched=searched
+    )
+    if own > low:
+        return OpsetSpan(span=(own, high), who=why)
+    return OpsetSpan(span=(low, high), who=f"{toolchain.name} takes")
+
+
+def own_least(
+    recipe: Recipe, *, per_channel: bool = True, activation: str = "", searched: bool = False
+) -> tuple[int, str]:
+    """Return the least opset of the ONNX files that are quantized here for a recipe, and what needs it.
+
+    Args:
+        recipe: The recipe.
+        per_channel: Weights have one scale per output channel.
+        activation: Type of the activations, or empty.
+        searched: A search quantizes for a vendor's own quantizer.
+    """
+    sources = set(recipe.sources)
+    if sources & {"qdq", "qdq_naive"} or searched:
+        least = least_opset(per_channel=per_channel, activation=activation)
+        how = " per channel (quantize.per_channel)" if least > QUANTIZE_OPSET else ""
+        return least, f"quantizing{how} takes"
+    return (QUANTIZE_OPSET, "quantizing takes") if sources & {"qdq_w8a16", "dynamic"} else (1, "")
+
+
+def fitted_export(
+    manifest: Manifest, target: Target, toolchain: Toolchain, recipe: Recipe, head: str = "full"
+) -> Export:
     """Return the export settings for a target: the manifest's, as far as its compiler can take them.
 
     Args:
         manifest: The manifest.
-        toolchain: The target's toolchain.
+        target: The target.
+        toolchain: Its toolchain.
         recipe: The target's recipe.
         head: Where the model ends that the target reads.
     """
@@ -45,7 +100,8 @@ def fitted_export(manifest: Manifest, toolchain: Toolchain, recipe: Recipe, head
     if not _reads_onnx(recipe):
         return asked
     dynamic = asked.dynamic and toolchain.limits.dynamic
-    opset = _nearest(asked.opset, toolchain.limits.opset) if _exportable(manifest) else asked.opset
+    span = opset_span(target, toolchain, recipe).span
+    opset = _nearest(asked.opset, span) if _exportable(manifest) else asked.opset
     return replace(asked, opset=opset, dynamic=dynamic)
 
 
@@ -58,7 +114,7 @@ def _takes_selection(toolchain: Toolchain, head: str) -> bool:
 
 
 def fit_notes(
-    target: Target, toolchain: Toolchain, asked: Export, fitted: Export, head: str = "full"
+    target: Target, toolchain: Toolchain, recipe: Recipe, asked: Export, fitted: Export, head: str = "full"
 ) -> tuple[Finding, ...]:
     """Return in words what was changed for a target so that its compiler can take the model."""
     notes = []
@@ -70,8 +126,8 @@ def fit_notes(
         hint += "model.export.end2end: false"
         notes.append(Finding(id="head-fitted", level="note", message=message, hint=hint))
     if fitted.opset != asked.opset:
-        span = _span(toolchain.limits.opset)
-        message = f"{target.name} is exported with opset {fitted.opset}: {toolchain.name} takes {span}"
+        need = opset_span(target, toolchain, recipe)
+        message = f"{target.name} is exported with opset {fitted.opset}: {need.who} {_span(need.span)}"
         hint = f"every target has it with model.export.opset: {fitted.opset}"
         notes.append(Finding(id="opset-fitted", level="note", message=message, hint=hint))
     if fitted.dynamic != asked.dynamic:
@@ -95,10 +151,11 @@ def limit_faults(manifest: Manifest, target: Target, toolchain: Toolchain, recip
     if limits.tasks and task not in limits.tasks:
         text = f"{name} is not known to take task {task!r} (it takes {', '.join(limits.tasks)})"
         yield path, text, "leave the target out, or use another toolchain for it"
-    opset = fitted_export(manifest, toolchain, recipe).opset
-    if _reads_onnx(recipe) and not _inside(opset, limits.opset):
-        nearest = _nearest(opset, limits.opset)
-        text = f"{name} takes ONNX opset {_span(limits.opset)}, the export has {opset}"
+    need = opset_span(target, toolchain, recipe)
+    opset = fitted_export(manifest, target, toolchain, recipe).opset
+    if _reads_onnx(recipe) and not _inside(opset, need.span):
+        nearest = _nearest(opset, need.span)
+        text = f"{need.who} ONNX opset {_span(need.span)}, the export has {opset}"
         yield path, text, f"export the ONNX with opset {nearest} and set model.export.opset: {nearest}"
     yield from _selection_faults(manifest, target, toolchain, recipe)
     if not _inside(target.batch, limits.batch):

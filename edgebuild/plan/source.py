@@ -59,7 +59,7 @@ class Sources:
         self._types = without_decode(types) if head == "cut" else types
         self._head = head
         self._recipe = recipe
-        self.export = fitted_export(manifest, toolchain, recipe or toolchain.default_recipe, head)
+        self.export = fitted_export(manifest, target, toolchain, recipe or toolchain.default_recipe, head)
         self._steps: dict[str, Action] = {}
         self.used: set[str] = set()
         self.searched = ""

@@ -10,10 +10,12 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from edgebuild.opsets import QUANTIZE_OPSET
 from edgebuild.steps._onnx_file import (
     input_of,
     load_onnx,
     name_nodes,
+    opset_of,
     read_metadata,
     refuse_reduced,
     remove_unused_domains,
@@ -53,6 +55,9 @@ def prepare(model: Any, *, name: str) -> Any:
     from onnxruntime.quantization.shape_inference import quant_pre_process
 
     metadata = read_metadata(model)
+    if opset_of(model) < QUANTIZE_OPSET:
+        fail(f"{name}: has opset {opset_of(model)}, quantizing takes {QUANTIZE_OPSET} or more",
+             hint=f"export it with opset {QUANTIZE_OPSET} or more")  # fmt: skip
     source, target = Path("preprocess-input.onnx"), Path("preprocess-output.onnx")
     source.write_bytes(model.SerializeToString(deterministic=True))
     refuse_reduced(model, name=name)

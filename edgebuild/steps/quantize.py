@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from edgebuild.opsets import QUANTIZE_OPSET, least_opset
 from edgebuild.steps import _groups
 from edgebuild.steps._head import METADATA
 from edgebuild.steps._mixing import mixing_nodes
@@ -19,6 +20,7 @@ from edgebuild.steps._onnx_file import (
     check_model,
     load_onnx,
     name_nodes,
+    opset_of,
     read_metadata,
     save_onnx,
     write_metadata,
@@ -64,6 +66,7 @@ def main(argv: Sequence[str]) -> None:
         reduce_range=arguments.reduce_range, naive=arguments.naive, pairs=arguments.pairs,
     )  # fmt: skip
     model = load_onnx(arguments.model)
+    refuse_opset(model, settings)
     name_nodes(model)
     keep = () if settings.naive else keep_entries(arguments)
     groups = _groups.find_groups(model)
@@ -203,6 +206,21 @@ def refuse_mixed_scales(quantized: Any, mixing: frozenset[str]) -> None:
     if spoiled:
         fail(f"node {spoiled[0]} joins box coordinates and scores: one scale would destroy the scores",
              hint="add decode to keep_float (--naive quantizes it all the same, for comparison)")  # fmt: skip
+
+
+def refuse_opset(model: Any, settings: Settings) -> None:
+    """Refuse a model whose operators cannot say what the settings ask for.
+
+    Raises:
+        StepFailure: Its opset is too low.
+    """
+    least = least_opset(per_channel=settings.per_channel, activation=settings.activation)
+    if opset_of(model) < least:
+        how = " per channel" if least > QUANTIZE_OPSET else ""
+        hint = f"export it with opset {least} or more" + (
+            ", or set quantize.per_channel: false" if how else ""
+        )
+        fail(f"the model has opset {opset_of(model)}, quantizing{how} takes {least} or more", hint=hint)
 
 
 def try_to_load(path: str) -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from edgebuild.amounts import counted
 from edgebuild.environment.surroundings import kind_of
+from edgebuild.plan.limits import own_least
 from edgebuild.plan.trial import options_of
 from edgebuild.run.session import search_path
 from edgebuild.toolchain.load import load_toolchain
@@ -94,6 +95,7 @@ def _recipe(recipe: Recipe, toolchain: Toolchain) -> dict[str, Any]:
         "evidence": recipe.evaluate.evidence if recipe.evaluate else "none",
         "head": recipe.head,
         "heads": list(recipe.heads),
+        "least_opset": own_least(recipe)[0],
         "required_options": [name for name in required if name in options_of(toolchain, recipe)],
         "refuse": {name: list(values) for name, values in recipe.refuse},
     }
@@ -170,6 +172,7 @@ def _recipe_cells(one: Mapping[str, Any]) -> tuple[str, ...]:
     text = one["title"]
     if one["heads"] != ["full"]:
         text += f"; head {' or '.join([one['head'], *(h for h in one['heads'] if h != one['head'])])}"
+    text += f"; ONNX opset {one['least_opset']} and more" if one["least_opset"] > 1 else ""
     text += f"; needs {', '.join(one['required_options'])}" if one["required_options"] else ""
     text += "".join(
         f"; not with {name}: {', '.join(map(str, values))}" for name, values in one["refuse"].items()

@@ -9,7 +9,7 @@ from edgebuild.errors import ManifestError
 from edgebuild.plan.commands import script
 from edgebuild.plan.limits import look_arguments, needs_look
 from edgebuild.plan.plan import make_plan
-from tests.unit.plans import MODEL, WORKSPACE, ascend, gate, int8, manifest, plan, target, toolchain
+from tests.unit.plans import MODEL, QUANTIZE, WORKSPACE, ascend, gate, int8, manifest, plan, target, toolchain
 
 if TYPE_CHECKING:
     from edgebuild.manifest.values import Target
@@ -38,6 +38,39 @@ class TestFitting:
 
     def test_the_nearest_opset_is_taken(self) -> None:
         assert plan(ascend(), model=exporting(opset=9)).action("export@op11").targets == ("ascend",)
+
+    @pytest.mark.parametrize(
+        ("asked", "more", "fitted"),
+        [
+            (12, {"recipe": "int8"}, "export@op13"),
+            (12, {"recipe": "int8-naive"}, "export@op13"),
+            (12, {"recipe": "int8", "quantize": replace(QUANTIZE, per_channel=False)}, "export"),
+            (9, {"recipe": "int8", "quantize": replace(QUANTIZE, per_channel=False)}, "export@op10"),
+            (12, {"recipe": "int8", "quantize": replace(QUANTIZE, activation="u16")}, "export"),
+            (12, {"recipe": "w8a16"}, "export"),
+            (9, {"recipe": "w8a16"}, "export@op10"),
+            (9, {"recipe": "dynamic"}, "export@op10"),
+            (9, {"recipe": "fp16"}, "export"),
+            (9, {"recipe": "fp32"}, "export"),
+            (13, {"recipe": "int8"}, "export"),
+        ],
+    )
+    def test_what_is_quantized_here_is_exported_with_an_opset_that_can_say_it(
+        self, asked: int, more: dict[str, Any], fitted: str
+    ) -> None:
+        made = plan(target("a", **more), model=exporting(opset=asked))
+        assert fitted in made.target("a").actions
+        assert ("opset-fitted" in {note.id for note in made.target("a").notes}) == (fitted != "export")
+
+    def test_the_note_says_what_needs_the_opset(self) -> None:
+        made = plan(target("a", recipe="int8"), model=exporting(opset=11))
+        (note,) = made.target("a").notes
+        assert note.message == (
+            "a is exported with opset 13: quantizing per channel (quantize.per_channel) takes 13 and more"
+        )
+        given = replace(exporting(opset=11), weights=WORKSPACE / "m.onnx")
+        with pytest.raises(ManifestError, match="takes ONNX opset 13 and more, the export has 11"):
+            plan(target("a", recipe="int8"), model=given)
 
     def test_a_target_and_its_commands_say_that_the_opset_is_another(self) -> None:
         made = plan(ascend(), model=exporting(opset=19))

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from edgebuild.steps import preprocess
+from edgebuild.steps import preprocess, quantize
 from edgebuild.steps._onnx_file import load_onnx, read_metadata
 from edgebuild.steps._step import StepFailure
 
@@ -44,6 +44,25 @@ def test_a_model_that_does_not_run_is_named(
     (tmp_path / "odd.onnx").write_bytes(model.SerializeToString())
     with pytest.raises(StepFailure, match=r"odd\.onnx: "):
         preprocess.main(["--model", "odd.onnx", "--output", "p.onnx"])
+
+
+def test_an_opset_that_cannot_say_it_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, detector: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    _with_opset(detector, 9)
+    with pytest.raises(StepFailure, match="has opset 9, quantizing takes 10 or more"):
+        preprocess.main(["--model", detector.name, "--output", "p.onnx"])
+    _with_opset(detector, 12)
+    made = ["--ranges", "r.json", "--output", "q.onnx", "--report", "q.json"]
+    with pytest.raises(StepFailure, match=r"opset 12, quantizing per channel takes 13 or more.* opset 13"):
+        quantize.main(["--model", detector.name, "--per-channel", *made])
+
+
+def _with_opset(path: Path, opset: int) -> None:
+    model = load_onnx(path)
+    model.opset_import[0].version = opset
+    path.write_bytes(model.SerializeToString())
 
 
 def test_the_bytes_do_not_depend_on_the_hash_seed(
