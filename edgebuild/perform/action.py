@@ -6,7 +6,7 @@ import contextlib
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from edgebuild.action import ActionKey, ActionResult, Finding, Outcome, Reason, action_key, key_document
+from edgebuild.action import ActionKey, ActionResult, Finding, Outcome, Reason
 from edgebuild.cache.action_cache import Record
 from edgebuild.cache.store import remove_tree, store_error
 from edgebuild.digest import PREFIX, canonical_json, digest_text
@@ -14,6 +14,7 @@ from edgebuild.errors import EdgebuildError, StepError
 from edgebuild.lock import GaveUpError
 from edgebuild.perform.attempt import TEMPORARY, Attempted, attempt, crashed, failed
 from edgebuild.perform.collect import as_ruled, check_log, collect_outputs, find, read_log, said_findings
+from edgebuild.perform.key import action_key, key_document
 from edgebuild.perform.patience import MEASUREMENT, OTHER_STEPS, SAME_LOG, SAME_WORK, at_work, patience
 from edgebuild.perform.place import Inputs, changed_input, place_inputs, read_inputs
 from edgebuild.perform.why import reasons

@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
-from edgebuild.action import Action, ActionInput, FileInput, Output, action_key, key_document
+from edgebuild.action import Action, ActionInput, FileInput, Output
 from edgebuild.digest import digest_text
+from edgebuild.perform.key import action_key, key_document
 
 ONE, TWO = digest_text("one"), digest_text("two")
 

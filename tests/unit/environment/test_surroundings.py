@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from edgebuild.action import key_document
 from edgebuild.environment.surroundings import Surroundings, probe_in, surroundings
 from edgebuild.perform.attempt import command
+from edgebuild.perform.key import key_document
 from edgebuild.plan.measure import Subject, detections, subject_of
 from edgebuild.plan.own_step import Ref, own_step
 from edgebuild.protocol import RUNTIME_VARIABLE

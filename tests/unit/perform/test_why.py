@@ -14,7 +14,7 @@ ONE, TWO = digest_text("one"), digest_text("two")
 
 
 def document(**changes: Any) -> dict[str, Any]:
-    """Return a key document as :func:`edgebuild.action.key_document` makes them."""
+    """Return a key document as :func:`edgebuild.perform.key.key_document` makes them."""
     return {
         "schema": 1,
         "step": "export",

@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from edgebuild.action import key_document
 from edgebuild.cli.calibrate import counts
+from edgebuild.perform.key import key_document
 from edgebuild.plan.sweep import combine
 from tests.unit.plans import DATASET, int8, plan, target
 
