@@ -89,7 +89,13 @@ def _pin(verbs: Verbs[argparse.ArgumentParser]) -> None:
         "name", metavar="NAME|KEY", help="what to call it; without a manifest, an action key or its beginning"
     )
     add("manifest", metavar="MANIFEST", nargs="?", default="", help="the manifest, such as manifest.yaml")
-    add("words", metavar="SELECT", nargs="*", help="targets, steps, globs; everything when left out")
+    add(
+        "words",
+        metavar="SELECT",
+        nargs="*",
+        default=[],
+        help="targets, steps, globs; everything when left out",
+    )
     add("--set", dest="overrides", metavar="PATH=VALUE", action="append", default=[], help="as with `run`")
     add("--templates", metavar="DIR", action="append", default=[], help="as with `run`")
 

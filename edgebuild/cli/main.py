@@ -1,23 +1,33 @@
 """The command line: arguments -> frozen options -> one verb, errors -> one line and an exit code.
 
-Only argparse is imported here; a verb imports what it needs when it is called, so ``--help`` is cheap.
+Only argparse is imported; a verb imports what it needs when it is called, so ``--help`` is cheap.
 """
 
 from __future__ import annotations
 
-import argparse
 import os
 import sys
 
 from edgebuild import __version__
 from edgebuild.cli.calibrate import add_calibrate
-from edgebuild.cli.parts import Verbs, add_manifest, add_remote, add_verb, common, formatter, number
-from edgebuild.cli.plan import add_plan, add_what, asked_overrides, several
+from edgebuild.cli.parts import (
+    MistakeError,
+    Parser,
+    Verbs,
+    add_manifest,
+    add_remote,
+    add_verb,
+    common,
+    formatter,
+)
+from edgebuild.cli.plan import add_plan, manifests_in
+from edgebuild.cli.run import add_run
 from edgebuild.cli.streams import LostOutputError
 
 TYPE_CHECKING = False  # what type checkers take for true: importing typing costs more than this module
 
 if TYPE_CHECKING:
+    import argparse
     from collections.abc import Callable, Sequence
 
 TASKS = ("detect", "segment", "pose", "obb", "classify")
@@ -42,18 +52,28 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return 130
     except Exception as error:  # noqa: BLE001 - the last line of defence reports everything
-        return _report_error(error)
+        return _report_error(error, as_json=getattr(options, "json", False))
 
 
 def _parse(words: Sequence[str]) -> argparse.Namespace:
     parser = _parser(words)
-    options, rest = parser.parse_known_args(words)
-    # argparse takes all words of one kind at one place only: `run m.yaml -j 4 int8` leaves `int8` over.
-    flags = [word for word in rest if word.startswith("-")]
-    if rest and (flags or "words" not in options):
-        parser.error(f"unrecognized arguments: {' '.join(flags or rest)}")
+    try:
+        options, rest = parser.parse_known_args(words)
+        # argparse takes all words of one kind at one place only: `run m.yaml -j 4 int8` leaves `int8` over.
+        flags = [word for word in rest if word.startswith("-")]
+        others = manifests_in([*getattr(options, "words", []), *rest])
+        if others and not flags and "manifest" in options and "several" not in options:
+            parser.error(f"`{words[0]}` takes one manifest, and {others[0]} is another one")
+        if rest and (flags or "words" not in options):
+            parser.error(f"unrecognized arguments: {' '.join(flags or rest)}")
+    except MistakeError as mistake:
+        if "--json" in words:
+            from edgebuild.cli.refusal import refusal  # noqa: PLC0415 - only when something is wrong
+
+            print(refusal(2, str(mistake)))
+        sys.exit(2)
     if rest:
-        options.words += rest
+        options.words = [*options.words, *rest]
     return options
 
 
@@ -71,8 +91,9 @@ def _stand_somewhere() -> None:
         raise UsageError("the working directory is gone", hint="change to one that is there") from None
 
 
-def _report_error(error: Exception) -> int:
+def _report_error(error: Exception, *, as_json: bool) -> int:
     """Print an error the way its kind deserves: a user's mistake without a traceback."""
+    from edgebuild.cli.refusal import refusal  # noqa: PLC0415 - only when something is wrong
     from edgebuild.errors import EdgebuildError, StepTimeoutError  # noqa: PLC0415 - only when something is wrong
 
     if isinstance(error, TimeoutError):
@@ -87,14 +108,18 @@ def _report_error(error: Exception) -> int:
 
         traceback.print_exception(error)
         print("edgebuild: internal error; please report it with the lines above", file=sys.stderr)
+        if as_json:
+            print(refusal(1, f"internal error: {type(error).__name__}: {error}"))
         return 1
     print(f"edgebuild: {error}", file=sys.stderr)
+    if as_json:
+        print(refusal(error.exit_code, error.message, error.hint, getattr(error, "problems", ())))
     return error.exit_code
 
 
 def _parser(words: Sequence[str] | None = None) -> argparse.ArgumentParser:
     """Return the parser; when it is known what for, the verbs of `cache` only where they are asked for."""
-    parser = argparse.ArgumentParser(
+    parser: argparse.ArgumentParser = Parser(
         prog="edgebuild",
         description="One manifest takes a YOLO model to checked, reproducible, per-device packages.",
         epilog=EPILOG,
@@ -102,7 +127,7 @@ def _parser(words: Sequence[str] | None = None) -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"edgebuild {__version__}")
     verbs = parser.add_subparsers(metavar="VERB", required=True)
-    for add in (_run, add_plan, _check, add_calibrate, _commands, _explain, _report, _verify):
+    for add in (add_run, add_plan, _check, add_calibrate, _commands, _explain, _report, _verify):
         add(verbs)
     _cache(verbs, whole=words is None or words[:1] == ["cache"])
     _toolchain(verbs, whole=words is None or words[:1] == ["toolchain"])
@@ -111,63 +136,14 @@ def _parser(words: Sequence[str] | None = None) -> argparse.ArgumentParser:
     return parser
 
 
-def _run(verbs: Verbs[argparse.ArgumentParser]) -> None:
-    example = "edgebuild run manifest.yaml 'pi-*' -j 4 -k"
-    parser = add_verb(
-        verbs, "run", "bring targets up to date, judge their gates, package and report", example
-    )
-    add_manifest(parser)
-    add = parser.add_argument
-    add("-j", "--jobs", type=number, default=min(2, os.cpu_count() or 1), metavar="N", help="actions at once")
-    add("-k", "--keep-going", action="store_true", help="go on with what does not depend on a failure")
-    add_what(parser)
-    add("-n", "--dry-run", action="store_true", help="print what would run and why; run nothing")
-    add("--exit-code", action="store_true", help="with --dry-run: exit 10 when something would run")
-    add("--explain", action="store_true", help="print why each action ran or did not")
-    add("--no-worker", dest="worker", action="store_false", help="start every step as a process of its own")
-    add("--json", action="store_true", help="print one JSON document on standard output")
-    add("-q", "--quiet", action="store_true", help="print errors only")
-    add_remote(parser)
-    mode = "read (the default) or read-write (EDGEBUILD_REMOTE_MODE)"
-    add("--remote-mode", choices=("read", "read-write"), default="", help=mode)
-    parser.set_defaults(verb=_do_run)
-
-
-def _do_run(options: argparse.Namespace) -> int:
-    from edgebuild.verbs.run import RunOptions, run  # noqa: PLC0415
-
-    manifests, words = several(options)
-    return run(
-        RunOptions(
-            argv=tuple(options.argv),
-            manifests=manifests,
-            words=words,
-            overrides=asked_overrides(options),
-            templates=tuple(options.templates),
-            jobs=options.jobs,
-            keep_going=options.keep_going,
-            force=options.force,
-            until=options.until,
-            dry_run=options.dry_run,
-            exit_code=options.exit_code,
-            explain=options.explain,
-            skip_unavailable=options.skip_unavailable,
-            worker=options.worker,
-            json=options.json,
-            quiet=options.quiet,
-            remote=options.remote,
-            remote_mode=options.remote_mode,
-        )
-    )
-
-
 def _check(verbs: Verbs[argparse.ArgumentParser]) -> None:
     example = "edgebuild check manifest.yaml"
     parser = add_verb(verbs, "check", "find what is wrong with a manifest and its data; run nothing", example)
     add_manifest(parser, words=False)
     parser.add_argument("more", metavar="MANIFEST", nargs="*", help="further manifests")
     parser.add_argument("--no-data", dest="data", action="store_false", help="do not read labels and images")
-    parser.set_defaults(verb=_do_check)
+    parser.add_argument("--json", action="store_true", help="print one JSON document")
+    parser.set_defaults(verb=_do_check, several=True)
 
 
 def _do_check(options: argparse.Namespace) -> int:
@@ -179,6 +155,7 @@ def _do_check(options: argparse.Namespace) -> int:
             overrides=tuple(options.overrides),
             templates=tuple(options.templates),
             data=options.data,
+            json=options.json,
         )
     )
 

@@ -10,8 +10,27 @@ TYPE_CHECKING = False  # as in edgebuild.cli.main
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import NoReturn
 
 Verbs = argparse._SubParsersAction  # noqa: SLF001 - argparse gives this type no public name
+
+
+class MistakeError(Exception):
+    """The words of a command line make no sense; the usage has been shown."""
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser that leaves to others what comes of a mistake."""
+
+    def error(self, message: str) -> NoReturn:
+        """Show the usage and what is wrong.
+
+        Raises:
+            MistakeError: Always.
+        """
+        self.print_usage(sys.stderr)
+        sys.stderr.write(f"{self.prog}: error: {message}\n")
+        raise MistakeError(message)
 
 
 SELECTOR_HELP = "what to do: a target, target/step, a step, a glob, tag:NAME; everything when left out"
@@ -41,7 +60,8 @@ def add_manifest(parser: argparse.ArgumentParser, *, words: bool = True) -> None
     """Add the manifest, what of it is meant, and what changes it."""
     parser.add_argument("manifest", metavar="MANIFEST", help="the manifest, such as manifest.yaml")
     if words:
-        parser.add_argument("words", metavar="SELECT", nargs="*", help=SELECTOR_HELP)
+        # With a default, or argparse says of a missing manifest that this is required too.
+        parser.add_argument("words", metavar="SELECT", nargs="*", default=[], help=SELECTOR_HELP)
     parser.add_argument(
         "--set",
         dest="overrides",

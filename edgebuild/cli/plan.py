@@ -8,6 +8,7 @@ TYPE_CHECKING = False  # as in edgebuild.cli.main
 
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Sequence
 
 
 def add_plan(verbs: Verbs[argparse.ArgumentParser]) -> None:
@@ -17,12 +18,12 @@ def add_plan(verbs: Verbs[argparse.ArgumentParser]) -> None:
     add_manifest(parser)
     add_what(parser)
     add = parser.add_argument
-    add("--format", dest="form", choices=("text", "json", "dot", "mermaid"), default="text")
-    add("--json", dest="form", action="store_const", const="json", help="same as --format json")
+    add("--format", dest="form", choices=("text", "json", "dot", "mermaid"))
+    add("--json", action="store_true", help="same as --format json")
     add("--explain", action="store_true", help="print every reason, not only the first")
     add("--exit-code", action="store_true", help="exit 10 when something would run")
     add_remote(parser)
-    parser.set_defaults(verb=_do_plan)
+    parser.set_defaults(verb=_do_plan, several=True)
 
 
 def add_what(parser: argparse.ArgumentParser) -> None:
@@ -36,8 +37,13 @@ def add_what(parser: argparse.ArgumentParser) -> None:
 
 def several(options: argparse.Namespace) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Return the manifests, which may be several (`edgebuild run fleet/*.yaml`), and the selectors."""
-    more = [word for word in options.words if word.endswith((".yaml", ".yml"))]
+    more = manifests_in(options.words)
     return (options.manifest, *more), tuple(word for word in options.words if word not in more)
+
+
+def manifests_in(words: Sequence[str]) -> list[str]:
+    """Return the words that are manifests: a selector has another form."""
+    return [word for word in words if word.endswith((".yaml", ".yml"))]
 
 
 def asked_overrides(options: argparse.Namespace) -> tuple[str, ...]:
@@ -48,6 +54,12 @@ def asked_overrides(options: argparse.Namespace) -> tuple[str, ...]:
 def _do_plan(options: argparse.Namespace) -> int:
     from edgebuild.verbs.plan import PlanOptions, plan  # noqa: PLC0415
 
+    form = options.form or ("json" if options.json else "text")
+    if options.json and form != "json":
+        from edgebuild.errors import UsageError  # noqa: PLC0415 - only when something is wrong
+
+        raise UsageError(f"--json and --format {form} exclude each other", hint="give one of them")
+    options.json = form == "json"  # also for what is printed when it is refused
     manifests, words = several(options)
     return plan(
         PlanOptions(
@@ -57,7 +69,7 @@ def _do_plan(options: argparse.Namespace) -> int:
             templates=tuple(options.templates),
             until=options.until,
             force=options.force,
-            form=options.form,
+            form=form,
             explain=options.explain,
             exit_code=options.exit_code,
             remote=options.remote,

@@ -37,6 +37,11 @@ def script(plan: Plan, actions: Iterable[Action]) -> str:
     return "\n".join(_block(plan, action) for action in actions)
 
 
+def comment(text: str) -> str:
+    """Return a line that a shell skips; a name may hold a line break, and code would come after it."""
+    return "# " + "".join(one if one.isprintable() else repr(one)[1:-1] for one in text)
+
+
 def assumed(plan: Plan, action: Action) -> list[str]:
     """Return in words what is not as the manifest says, and the versions of tools that are not here."""
     targets = [target for target in plan.targets if target.name in action.targets]
@@ -56,12 +61,12 @@ def assumed(plan: Plan, action: Action) -> list[str]:
 def _block(plan: Plan, action: Action) -> str:
     here = folder(plan, action.id)
     parents = {f"{here}/{PurePosixPath(output.path).parent}".removesuffix("/.") for output in action.outputs}
-    lines = [f"# {action.id}: {action.step} for {', '.join(action.targets)}"]
+    lines = [comment(f"{action.id}: {action.step} for {', '.join(action.targets)}")]
     if action.environment:
         folders = {target.toolchain.name: target.toolchain.folder for target in plan.targets}
         words = toolchain_words(folders[action.environment], plan.manifest.folder)
         lines.append(f"# in the environment of {action.environment}: edgebuild toolchain show {words}")
-    lines += [f"# {note}" for note in assumed(plan, action)]
+    lines += [comment(note) for note in assumed(plan, action)]
     lines.append(shlex.join(["mkdir", "-p", *sorted(parents)]))
     places = _places(plan, action)
     for name, text in action.files:

@@ -137,10 +137,14 @@ def verify(options: VerifyOptions) -> int:
     if repaired:
         print(f"edgebuild: {counted(repaired, 'file')} moved to {root / 'quarantine'}", file=sys.stderr)
     if found.bad and not options.repair:
-        raise StoreError(
+        error = StoreError(
             f"{root}: {counted(len(found.bad), 'thing')} in it not as it should be",
             hint="`edgebuild cache verify --repair` puts them aside; the next run makes them anew",
         )
+        if not options.json:  # whose document has said it
+            raise error
+        print(f"edgebuild: {error}", file=sys.stderr)
+        return error.exit_code
     return 0
 
 

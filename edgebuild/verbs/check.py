@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+import json
+import sys
+from dataclasses import asdict, dataclass, replace
+from typing import TYPE_CHECKING, Any
 
 from edgebuild.amounts import counted
 from edgebuild.errors import ManifestError
@@ -11,7 +13,7 @@ from edgebuild.manifest.dataset_check import check_copies, check_images, check_l
 from edgebuild.run.session import open_session, refuse_same_place
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
     from edgebuild.errors import Problem
     from edgebuild.manifest.values import Dataset
@@ -29,6 +31,7 @@ class CheckOptions:
     overrides: tuple[str, ...]
     templates: tuple[str, ...]
     data: bool
+    json: bool
 
 
 def check(options: CheckOptions) -> int:
@@ -45,28 +48,60 @@ def check(options: CheckOptions) -> int:
             sessions.append(_check(path, options))
         except ManifestError as error:
             problems += error.problems
-    if problems:
-        raise ManifestError(list(dict.fromkeys(problems)))
-    refuse_same_place(sessions)
-    return 0
+    problems = list(dict.fromkeys(problems))
+    if not problems:
+        refuse_same_place(sessions)
+    _print(sessions, problems, as_json=options.json)
+    if not problems:
+        return 0
+    found = ManifestError(problems)
+    if not options.json:  # whose document has said it
+        raise found
+    print(f"edgebuild: {found}", file=sys.stderr)
+    return found.exit_code
 
 
 def _check(path: str, options: CheckOptions) -> Session:
     session = open_session(path, overrides=options.overrides, templates=options.templates)
-    manifest, dataset = session.manifest, session.manifest.dataset
+    dataset = session.manifest.dataset
     if dataset is not None and options.data:
         problems = _data_problems(session, dataset)
         if problems:
             raise ManifestError(shortened(problems))
-    images = {split.name: len(split.images) for split in dataset.splits.values()} if dataset else {}
-    counts = ", ".join(f"{name} {number} images" for name, number in images.items())
-    size = f"{counted(len(manifest.targets), 'target')}, {counted(len(session.plan.actions), 'action')}"
-    print(f"{manifest.file}: {size}; {counts or 'no dataset'}")
-    for name, why in session.unavailable(skip_all=True).items():
-        print(f"  {name} cannot be built here: {why}")
-    for note in dict.fromkeys(note for target in session.plan.targets for note in target.notes):
-        print(f"  {note.level}: {note.message}" + (f"; {note.hint}" if note.hint else ""))
     return session
+
+
+def _print(sessions: Iterable[Session], problems: Iterable[Problem], *, as_json: bool) -> None:
+    """Print what sound manifests come to; as a document with what is wrong with the others."""
+    rows = [_row(session) for session in sessions]
+    if as_json:
+        wrong = [asdict(problem) for problem in problems]
+        print(json.dumps({"schema": 1, "manifests": rows, "problems": wrong}, indent=2, ensure_ascii=False))
+        return
+    for row in rows:
+        print("\n".join(_lines(row)))
+
+
+def _row(session: Session) -> dict[str, Any]:
+    manifest, dataset = session.manifest, session.manifest.dataset
+    notes = dict.fromkeys(note for target in session.plan.targets for note in target.notes)
+    return {
+        "manifest": manifest.file,
+        "targets": len(manifest.targets),
+        "actions": len(session.plan.actions),
+        "images": {one.name: len(one.images) for one in dataset.splits.values()} if dataset else {},
+        "unavailable": session.unavailable(skip_all=True),
+        "notes": [asdict(note) for note in notes],
+    }
+
+
+def _lines(row: dict[str, Any]) -> Iterator[str]:
+    counts = ", ".join(f"{name} {number} images" for name, number in row["images"].items())
+    size = f"{counted(row['targets'], 'target')}, {counted(row['actions'], 'action')}"
+    yield f"{row['manifest']}: {size}; {counts or 'no dataset'}"
+    yield from (f"  {name} cannot be built here: {why}" for name, why in row["unavailable"].items())
+    for note in row["notes"]:
+        yield f"  {note['level']}: {note['message']}" + (f"; {note['hint']}" if note["hint"] else "")
 
 
 def _data_problems(session: Session, dataset: Dataset) -> list[Problem]:

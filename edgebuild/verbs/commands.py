@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 
-from edgebuild.plan.commands import pasted, script
+from edgebuild.plan.commands import comment, pasted, script
 from edgebuild.plan.selection import select
 from edgebuild.run.session import look_here, open_plan
 
@@ -33,6 +33,6 @@ def commands(options: CommandsOptions) -> int:
         ]
         print(json.dumps({"schema": 1, "commands": rows}, indent=2, ensure_ascii=False))
     else:
-        print(f"# run from {plan.manifest.folder}; each block reads what the ones before it wrote")
+        print(comment(f"run from {plan.manifest.folder}; each block reads what the ones before it wrote"))
         print(script(plan, actions), end="")
     return 0

@@ -120,7 +120,14 @@ def run(options: RunOptions) -> int:
     if received:
         code = 128 + received[0]
         ended[-1:] = [with_exit_code(one, code) for one in ended[-1:]]
-    show(ended, code, as_json=options.json, quiet=options.quiet, explain=options.explain)
+    show(
+        ended,
+        code,
+        not_started=options.manifests[len(ended) :],
+        as_json=options.json,
+        quiet=options.quiet,
+        explain=options.explain,
+    )
     if all(watched) and not code:
         remember(
             list(options.argv),

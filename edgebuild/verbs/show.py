@@ -87,16 +87,26 @@ def _lines(session: Session) -> dict[str, int]:
     return {name: line for name, line in lines.items() if line}
 
 
-def show(ended: Sequence[Ended], code: int, *, as_json: bool, quiet: bool, explain: bool) -> None:
+def show(
+    ended: Sequence[Ended],
+    code: int,
+    *,
+    not_started: Sequence[str],
+    as_json: bool,
+    quiet: bool,
+    explain: bool,
+) -> None:
     """Print how a run ended: results on standard output, errors on standard error."""
     try:
         if as_json:
-            print(_document(ended, code))
+            print(_document(ended, code, not_started))
         elif not quiet:
             for one in ended:
                 _print_one(one, explain=explain)
     finally:  # also when standard output is full
         _print_messages(ended)
+        if not_started:
+            print(f"edgebuild: not started: {', '.join(not_started)}", file=sys.stderr)
 
 
 def _print_messages(ended: Sequence[Ended]) -> None:
@@ -118,13 +128,14 @@ def idle_text(ended: Sequence[Ended], code: int, *, as_json: bool, quiet: bool) 
     return "" if quiet else "".join(f"{line}\n" for one in idle for line in _closing_lines(one))
 
 
-def _document(ended: Sequence[Ended], code: int) -> str:
-    """Return one run's document as it is; several in a list, with the exit code of the whole."""
+def _document(ended: Sequence[Ended], code: int, not_started: Sequence[str] = ()) -> str:
+    """Return one run's document as it is; of several manifests a list, with the exit code of the whole."""
     rows: list[dict[str, Any]] = [
         run_document(one.result) | {"report": [os.path.relpath(path) for path in one.reports]}
         for one in ended
     ]
-    whole = rows[0] if len(rows) == 1 else {"schema": SCHEMA, "exit_code": code, "runs": rows}
+    several = {"schema": SCHEMA, "exit_code": code, "runs": rows, "not_started": list(not_started)}
+    whole = rows[0] if len(rows) == 1 and not not_started else several
     return json.dumps(whole, indent=2, ensure_ascii=False)
 
 

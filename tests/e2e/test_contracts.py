@@ -189,9 +189,32 @@ def test_of_several_manifests_a_wrong_one_stops_all_before_any_step(fresh: Works
     text = fresh.manifest.read_text(encoding="utf-8")
     (fresh.folder / "b.yaml").write_text(text.replace("imgsz: 64", "imgsz: 65"), encoding="utf-8")
     done = fresh.eb("run", "manifest.yaml", "b.yaml", "-k", "--json")
-    assert (done.code, done.out) == (2, "")
+    assert (done.code, list(done.json())) == (2, ["schema", "error"])
     assert "b.yaml:6:10: model.imgsz" in done.err
     assert not (fresh.folder / "build").exists()
+
+
+def test_what_is_refused_is_a_document_too(fresh: Workspace) -> None:
+    text = fresh.manifest.read_text(encoding="utf-8")
+    (fresh.folder / "b.yaml").write_text(text.replace("imgsz: 64", "imgsz: 65"), encoding="utf-8")
+    for verb in ("run", "plan", "commands", "explain", "calibrate"):
+        done = fresh.eb(verb, "b.yaml", "--json")
+        assert done.code == 2
+        error = done.json()["error"]
+        (problem,) = error["problems"]
+        assert (problem["file"], problem["line"], problem["path"]) == ("b.yaml", 6, "model.imgsz")
+        assert f"edgebuild: {error['message']}" in done.err
+    (fresh.tools / "shellyc").unlink()
+    done = fresh.eb("run", "manifest.yaml", "--json")
+    assert (done.code, done.json()["error"]["code"]) == (5, 5)
+    assert "get it: Build it from the tests." in done.json()["error"]["message"]
+    checked = fresh.eb("check", "manifest.yaml", "b.yaml", "--json")
+    document = checked.json()
+    assert checked.code == 2
+    assert [row["path"] for row in document["problems"]] == ["model.imgsz"]
+    (sound,) = document["manifests"]
+    assert (sound["targets"], sound["images"]) == (3, {"val": 6, "train": 8})
+    assert "shellyc is not on PATH" in sound["unavailable"]["chip"]
 
 
 def test_a_place_that_cannot_be_written_is_one_line(fresh: Workspace) -> None:

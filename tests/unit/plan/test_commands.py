@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edgebuild.action import ActionInput, FileInput, Output, TreeInput
-from edgebuild.plan.commands import _replace, folder, pasted, script
+from edgebuild.plan.commands import _replace, comment, folder, pasted, script
 from edgebuild.plan.plan import Plan
 from tests.unit.plans import DATASET, WORKSPACE, ascend, int8, manifest, plan, target
 from tests.unit.workbench import shell
@@ -34,6 +34,11 @@ def holding(*actions: Action, place: Path = WORKSPACE) -> Plan:
         baseline="",
         baseline_detections="",
     )
+
+
+def test_a_comment_is_one_line() -> None:
+    assert comment("a folder\nrm -rf x") == "# a folder\\nrm -rf x"
+    assert comment("größe 1\r") == "# größe 1\\r"
 
 
 class TestPaste:

@@ -31,7 +31,7 @@ def checked(folder: Path, row: str, *, other: bytes = b" of another size") -> in
     text = "train: images/train\nval: images/val\nnames: [needle]\nkpt_shape: [2, 3]\n"
     (folder / "data" / "data.yaml").write_text(text, encoding="utf-8")
     manifests = (str(folder / "manifest.yaml"),)
-    return check(CheckOptions(manifests=manifests, overrides=(), templates=(), data=True))
+    return check(CheckOptions(manifests=manifests, overrides=(), templates=(), data=True, json=False))
 
 
 def test_rows_of_keypoints_are_judged_by_the_shape_that_the_dataset_gives(
