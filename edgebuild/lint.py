@@ -148,15 +148,27 @@ def problem_of(text: str, name: str, error: TemplateError, variables: Mapping[st
     elif error.missing:
         line, column = place_of(text, line, error.missing, variables)
     else:
-        column = _only_value(text, line)
+        column = _unwritable(text, line, variables)
     return Problem(file=name, line=line, column=column, message=error.message, hint=hint)
 
 
-def _only_value(text: str, line: int) -> int:
-    """Return the column of the one value that a line writes; 0: there are several, or none."""
+def _unwritable(text: str, line: int, variables: Mapping[str, Any]) -> int:
+    """Return the column of the value on a line that cannot be written; 0: it may be one of several."""
     pieces = [piece for piece in tokens(text) if piece.line == line and piece.kind != "whitespace"]
-    starts = [index for index, piece in enumerate(pieces) if piece.kind == "variable_begin"]
-    return pieces[starts[0] + 1].column if len(starts) == 1 and starts[0] + 1 < len(pieces) else 0
+    starts = [index + 1 for index, piece in enumerate(pieces[:-1]) if piece.kind == "variable_begin"]
+    if len(starts) > 1:
+        starts = [at for at in starts if not isinstance(_value(pieces[at:], variables), str | float | list)]
+    return pieces[starts[0]].column if len(starts) == 1 else 0
+
+
+def _value(pieces: Sequence[Token], variables: Mapping[str, Any]) -> Any:
+    """Return what a plain `holder.name` stands for, numbers as such; None: it is more than that."""
+    words = [piece.text for piece in pieces[:4]]
+    holder = variables.get(words[0])
+    if len(words) < 4 or words[1] != "." or words[3] != "}}" or not isinstance(holder, Mapping):
+        return None
+    value = holder.get(words[2])
+    return float(value) if isinstance(value, int) and not isinstance(value, bool) else value
 
 
 def _language_problems(

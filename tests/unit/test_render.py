@@ -81,6 +81,7 @@ def test_numbers_are_written_as_python_writes_them() -> None:
         ("atc {{ options.batch }} {{ batch }}", ":1:16: there is no value 'batch'"),
         ("atc {{ outputs['model.omm'] }}", ":1:16: there is no value 'model.omm', did you mean 'model.om'?"),
         ("atc --x={{ options.fast }}", ":1:12: True has no one spelling"),
+        ("atc {{ options.soc_version }} {{ options.fast }}", ":1:34: True has no one spelling"),
         ("atc {{ [] | first }}", "No first item, sequence was empty."),
     ],
 )  # fmt: skip
