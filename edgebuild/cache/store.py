@@ -11,8 +11,7 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edgebuild.action import Artifact
-from edgebuild.digest import PREFIX, Digest, digest_file, digest_text, digest_tree, short
+from edgebuild.digest import PREFIX, Digest, digest_file, digest_text, short
 from edgebuild.errors import LostError, StoreError
 from edgebuild.lock import held, held_if_free, never
 from edgebuild.memo import Memo
@@ -20,6 +19,8 @@ from edgebuild.process.orphans import kill_inside
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+    from edgebuild.action import Artifact
 
 FICLONE = 0x40049409
 """Linux ioctl that makes a copy share its blocks until one side is written (reflink)."""
@@ -299,18 +300,6 @@ def remove_tree(folder: Path) -> None:
                     with contextlib.suppress(OSError):
                         path.chmod(0o700)
         shutil.rmtree(folder, ignore_errors=True)
-
-
-def tree_artifact(role: str, entries: list[tuple[str, Digest, int]]) -> Artifact:
-    """Return the artifact of a directory from its (relative path, digest, size) rows."""
-    rows = tuple(sorted(entries))
-    return Artifact(
-        role=role,
-        digest=digest_tree((name, digest) for name, digest, _ in rows),
-        size=sum(size for _, _, size in rows),
-        entries=rows,
-        tree=True,
-    )
 
 
 def _replace_tree(target: Path, artifact: Artifact) -> None:

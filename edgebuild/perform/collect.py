@@ -11,8 +11,8 @@ from itertools import accumulate
 from typing import TYPE_CHECKING
 
 from edgebuild.action import Artifact, Finding
-from edgebuild.cache.store import store_error, tree_artifact
-from edgebuild.digest import Digest, digest_file
+from edgebuild.cache.store import store_error
+from edgebuild.digest import Digest, digest_file, digest_tree
 from edgebuild.errors import StepError
 from edgebuild.plan.finding_levels import LEVELS
 from edgebuild.protocol import FINDING_PREFIX
@@ -175,6 +175,18 @@ def _adopt(output: Output, path: Path, store: Store) -> Artifact:
         if name.is_file()
     ]
     return tree_artifact(output.role, rows)
+
+
+def tree_artifact(role: str, entries: list[tuple[str, Digest, int]]) -> Artifact:
+    """Return the artifact of a directory from its (relative path, digest, size) rows."""
+    rows = tuple(sorted(entries))
+    return Artifact(
+        role=role,
+        digest=digest_tree((name, digest) for name, digest, _ in rows),
+        size=sum(size for _, _, size in rows),
+        entries=rows,
+        tree=True,
+    )
 
 
 def _adopt_file(path: Path, store: Store) -> tuple[Digest, int]:

@@ -14,11 +14,12 @@ import pytest
 
 from edgebuild.action import ActionKey, Artifact
 from edgebuild.cache.action_cache import ActionCache, Record
-from edgebuild.cache.store import Store, beside, tree_artifact
+from edgebuild.cache.store import Store, beside
 from edgebuild.clock import GRAIN_NS
 from edgebuild.digest import digest_bytes
 from edgebuild.errors import StoreError
 from edgebuild.lock import GaveUpError
+from edgebuild.perform.collect import tree_artifact
 from tests.unit.crash import dies_before
 from tests.unit.workbench import PROCESSES, alive, read_pid, wait_until
 

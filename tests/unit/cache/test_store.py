@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from edgebuild.cache.store import Store, copy_file, remove_tree, store_error, tree_artifact
+from edgebuild.cache.store import Store, copy_file, remove_tree, store_error
 from edgebuild.digest import digest_bytes, digest_tree
+from edgebuild.perform.collect import tree_artifact
 
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT])

@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING
 import pytest
 
 from edgebuild.action import ActionResult, Artifact, Outcome, TreeInput
-from edgebuild.cache.store import Store, tree_artifact
+from edgebuild.cache.store import Store
 from edgebuild.digest import digest_bytes, digest_tree
 from edgebuild.errors import StepError
 from edgebuild.memo import Memo
+from edgebuild.perform.collect import tree_artifact
 from edgebuild.perform.place import changed_input, place_inputs, read_inputs
 from tests.unit.workbench import Workbench, after, shell
 

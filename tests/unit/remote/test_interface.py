@@ -9,9 +9,9 @@ import pytest
 
 from edgebuild.action import ActionKey, Artifact
 from edgebuild.cache.action_cache import Record, parse_record, spell_record
-from edgebuild.cache.store import tree_artifact
 from edgebuild.digest import Digest, digest_bytes
 from edgebuild.errors import UsageError
+from edgebuild.perform.collect import tree_artifact
 from edgebuild.remote.interface import Receiver, RemoteError, believable, shown
 from edgebuild.remote.open import open_remote
 from tests.servers import s3_variables

@@ -9,9 +9,10 @@ import pytest
 
 from edgebuild.action import ActionKey, Artifact
 from edgebuild.cache.action_cache import Record, parse_record, spell_record
-from edgebuild.cache.store import Store, tree_artifact
+from edgebuild.cache.store import Store
 from edgebuild.digest import Digest, digest_bytes
 from edgebuild.errors import StoreError, UsageError
+from edgebuild.perform.collect import tree_artifact
 from edgebuild.remote.tier import RemoteTier, open_tier
 from tests.servers import free_port
 from tests.unit.fault_server import Faults, fault_server
