@@ -33,7 +33,7 @@ class Ended:
     Attributes:
         whole: Gives the result with every target of the manifest, for the report.
         reports: Files of the report; none after a run that leaves it as it is.
-        removed: Packages that were removed: not what the manifest builds.
+        removed: Packages of earlier runs that were removed.
         asked_for_absent: Whether something was asked for by name that cannot be built here.
     """
 
@@ -173,7 +173,7 @@ def _closing_lines(one: Ended) -> list[str]:
     if any(target.package for target in result.targets):
         dist = manifest.folder / "dist" / manifest.name
         lines.append(f"packages: {os.path.relpath(dist)}{os.sep}")
-    lines += [f"removed: {os.path.relpath(path)}: not what the manifest builds" for path in one.removed]
+    lines += [f"removed: {os.path.relpath(path)}: not what this run built" for path in one.removed]
     return lines
 
 
