@@ -9,6 +9,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
+LEAST_BEGINNING = 3
+"""Characters from which on the beginning of a word says which one is meant."""
+
 
 def did_you_mean(word: str, known: Iterable[str], *, otherwise: str = "", cutoff: float = 0.6) -> str:
     """Return ``did you mean 'x'?`` when a known word is near, else ``otherwise``."""
@@ -21,7 +24,9 @@ def nearest(word: str, known: Iterable[str], *, cutoff: float = 0.6) -> str:
     words = list(known)
     folded = {item.lower(): item for item in reversed(words)}
     close = difflib.get_close_matches(word.lower(), folded, n=1, cutoff=cutoff)
-    return folded[close[0]] if close else ""
+    # Who writes the beginning of a long name, such as onnx for onnxruntime, means that one.
+    begun = [name for name in folded if len(word) >= LEAST_BEGINNING and name.startswith(word.lower())]
+    return folded[(close or sorted(begun, key=len))[0]] if close or begun else ""
 
 
 def near_file(path: Path) -> str:

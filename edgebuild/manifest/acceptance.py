@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from edgebuild.gates import GATE_KINDS, METRICS, PER_CLASS, Gate, MetricKind
+from edgebuild.gates import EVIDENCE, GATE_KINDS, METRICS, PER_CLASS, Gate, MetricKind
 from edgebuild.suggest import did_you_mean, listed
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ class Scope:
     """What a target's gates can refer to.
 
     Attributes:
-        task: The model's task.
+        task: The model's task; empty: not known.
         classes: Class names, or None where they are not known.
         has_dataset: Whether there is a dataset to validate on.
     """
@@ -47,13 +47,15 @@ def read_gates(target: Node, path: str, scope: Scope) -> tuple[tuple[Gate, ...],
                 *_shape_problems(metric, kind, node, where),
                 *_evidence(metric, kind, node, where),
             ]
-            gates += _gates(metric, node)
+            gates += [] if found else _gates(metric, node)
         problems += found
     return tuple(gates), problems
 
 
 def _gates(metric: str, node: Node) -> Iterator[Gate]:
     evidence = node.get("evidence")
+    if evidence is not None and evidence.text not in EVIDENCE:
+        return  # the schema says so
     for kind in GATE_KINDS:
         limit = _limit(node, kind)
         if limit is not None:
@@ -74,11 +76,11 @@ def _metric_problems(metric: str, node: Node, path: str, scope: Scope) -> Iterat
         usable = [
             known
             for known, kind in METRICS.items()
-            if kind.source != "log" and (not kind.tasks or scope.task in kind.tasks)
+            if kind.source != "log" and (not kind.tasks or scope.task in {"", *kind.tasks})
         ]
         hint = did_you_mean(name, usable, otherwise=f"metrics: {listed(usable, most=20)}")
         yield node.problem(path, f"there is no metric {name!r}", hint=hint, at=node.key)
-    elif kind.tasks and scope.task not in kind.tasks:
+    elif kind.tasks and scope.task not in {"", *kind.tasks}:
         hint = f"it exists for {listed(kind.tasks)}"
         yield node.problem(path, f"{name} does not exist for the task {scope.task}", hint=hint, at=node.key)
     elif slash and name not in PER_CLASS:

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from edgebuild.document.node import Node
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 INHERITED = ("quantize", "benchmark", "acceptance", "findings")
 """Top-level sections that are the defaults of every target."""
@@ -24,6 +28,12 @@ def overlay(base: Node | None, over: Node) -> Node:
         else:
             entries[name] = overlay(entries.get(name), node)
     return replace(over, value=entries)
+
+
+def targets_of(root: Node) -> Mapping[str, Node]:
+    """Return a manifest's targets by name."""
+    targets = root.get("targets")
+    return targets.entries if targets else {}
 
 
 def inherit(root: Node) -> Node:

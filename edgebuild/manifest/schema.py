@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
 from functools import cache
@@ -86,6 +87,21 @@ def check(root: Node) -> list[Problem]:
             rule = "value" if error.validator in _VALUE_RULES else problem.message
             problems.setdefault((problem.file, problem.line, problem.path, rule), problem)
     return list(problems.values())
+
+
+def refused(root: Node) -> set[tuple[str, ...]]:
+    """Return the path of every entry that the schema does not take; of a list it is the whole one's."""
+    found: set[tuple[str, ...]] = set()
+    for error in _validator().iter_errors(root.unwrap()):
+        path = tuple(itertools.takewhile(lambda part: isinstance(part, str), error.absolute_path))
+        if error.validator == "additionalProperties":
+            known = error.schema.get("properties", {})
+            found |= {(*path, name) for name in _find(root, path).entries if name not in known}
+        elif "propertyNames" in error.absolute_schema_path:
+            found.add((*path, str(error.instance)))
+        elif error.validator != "required":
+            found.add(path)
+    return found
 
 
 @cache

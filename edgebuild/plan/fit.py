@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 from edgebuild.action import Finding
 from edgebuild.gates import METRICS, TIMED
 from edgebuild.manifest.overrides import typed
-from edgebuild.plan.finding_levels import rules_for
-from edgebuild.plan.limits import fit_notes, fitted_export, limit_faults
+from edgebuild.plan.finding_levels import finding_problems, rules_for
+from edgebuild.plan.limits import batch_faults, fit_notes, fitted_export, limit_faults
 from edgebuild.plan.tool_version import version_faults, version_notes
-from edgebuild.suggest import listed
+from edgebuild.suggest import did_you_mean, listed
 from edgebuild.toolchain.load import resolve_options
 from edgebuild.toolchain.templates import takes_extra_args
 
@@ -33,16 +33,46 @@ def chosen_recipe(target: Target, toolchain: Toolchain) -> Recipe:
     return toolchain.recipes[target.recipe] if target.recipe else toolchain.default_recipe
 
 
-def target_problems(
-    manifest: Manifest, target: Target, toolchain: Toolchain, versions: Mapping[str, str] = {}
+def manifest_problems(
+    manifest: Manifest,
+    toolchains: Mapping[str, Toolchain],
+    versions: Mapping[str, str],
+    *,
+    dataset_known: bool = True,
 ) -> Iterator[Problem]:
-    """Yield what a target asks for that its toolchain does not have."""
+    """Yield what targets ask for that their toolchains do not have, of a manifest that has mistakes already.
+
+    Args:
+        manifest: The manifest, without its mistakes.
+        toolchains: Those it names that there are.
+        versions: ``toolchain/tool`` -> version found here.
+        dataset_known: False: what is in its dataset is not known.
+    """
+    if all(target.toolchain in toolchains for target in manifest.targets):
+        yield from finding_problems(manifest, toolchains)
+    for target in manifest.targets:
+        toolchain = toolchains.get(target.toolchain)
+        if toolchain is not None:
+            yield from target_problems(manifest, target, toolchain, versions, dataset_known=dataset_known)
+
+
+def target_problems(
+    manifest: Manifest,
+    target: Target,
+    toolchain: Toolchain,
+    versions: Mapping[str, str] = {},
+    *,
+    dataset_known: bool = True,
+) -> Iterator[Problem]:
+    """Yield what a target asks for that its toolchain does not have; see :func:`manifest_problems`."""
     path = f"targets.{target.name}"
     if target.recipe and target.recipe not in toolchain.recipes:
-        known = ", ".join(toolchain.recipes)
-        yield _problem(
-            manifest, f"{path}.recipe", f"{toolchain.name} has no recipe {target.recipe!r}", f"known: {known}"
-        )
+        near = did_you_mean(target.recipe, toolchain.recipes)
+        hint = f"{near} known: {', '.join(toolchain.recipes)}".lstrip()
+        text = f"{toolchain.name} has no recipe {target.recipe!r}"
+        yield _problem(manifest, f"{path}.recipe", text, hint)
+        for place, text, hint in batch_faults(target, toolchain):
+            yield _problem(manifest, place, text, hint)
         return
     recipe = chosen_recipe(target, toolchain)
 
@@ -63,7 +93,9 @@ def target_problems(
     yield from _head_problems(manifest, target, toolchain, recipe)
     for option, text, hint in version_faults(target, toolchain, recipe, versions):
         yield _problem(manifest, f"{path}.options.{option}" if option else path, text, hint)
-    yield from _data_problems(manifest, target, toolchain, recipe)
+    if dataset_known:
+        yield from _data_problems(manifest, target, toolchain, recipe)
+    yield from _chain_problems(manifest, target, toolchain, recipe)
 
 
 def _rule_problems(
@@ -115,7 +147,12 @@ def _data_problems(
         text = f"{toolchain.name} needs at least {need.minimum} calibration images, {count} are asked for"
         hint = f"raise it to {need.minimum} or more, or add images to the split"
         yield _problem(manifest, "dataset.calibration.images", text, hint)
-    given = manifest.model.weights
+
+
+def _chain_problems(
+    manifest: Manifest, target: Target, toolchain: Toolchain, recipe: Recipe
+) -> Iterator[Problem]:
+    path, given = f"targets.{target.name}", manifest.model.weights
     if "weights" in recipe.sources and given is not None and given.suffix != ".pt":
         text = f"recipe {recipe.name!r} reads PyTorch weights, the model is given as {given.suffix}"
         yield _problem(manifest, path, text, "give `model.weights` as a .pt file")

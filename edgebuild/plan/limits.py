@@ -158,9 +158,15 @@ def limit_faults(manifest: Manifest, target: Target, toolchain: Toolchain, recip
         text = f"{need.who} ONNX opset {_span(need.span)}, the export has {opset}"
         yield path, text, f"export the ONNX with opset {nearest} and set model.export.opset: {nearest}"
     yield from _selection_faults(manifest, target, toolchain, recipe)
-    if not _inside(target.batch, limits.batch):
-        text = f"{name} takes batch {_span(limits.batch)}, the target has {target.batch}"
-        yield f"{path}.batch", text, f"set {path}.batch: {_nearest(target.batch, limits.batch)}"
+    yield from batch_faults(target, toolchain)
+
+
+def batch_faults(target: Target, toolchain: Toolchain) -> Iterator[Fault]:
+    """Yield that a toolchain does not take a target's batch, whatever the recipe."""
+    span, place = toolchain.limits.batch, f"targets.{target.name}.batch"
+    if not _inside(target.batch, span):
+        text = f"{toolchain.name} takes batch {_span(span)}, the target has {target.batch}"
+        yield place, text, f"set {place}: {_nearest(target.batch, span)}"
 
 
 def _selection_faults(

@@ -14,10 +14,11 @@ from edgebuild.environment.lookup import Lookup
 from edgebuild.errors import ManifestError, Problem, ToolchainMissingError, UsageError
 from edgebuild.identity import YOLO_EXTRA
 from edgebuild.machine import this_family, this_processor
-from edgebuild.manifest.load import load_manifest
+from edgebuild.manifest.load import distinct, draft_manifest
 from edgebuild.memo import Memo
 from edgebuild.perform.context import Context
 from edgebuild.plan.finding_levels import refused_notes
+from edgebuild.plan.fit import manifest_problems
 from edgebuild.plan.plan import make_plan
 from edgebuild.run.elsewhere import to_look
 from edgebuild.run.installed import Installed, found_versions, look, needed_tools
@@ -214,9 +215,16 @@ def open_plan(
     Raises:
         ManifestError: The manifest does not hold; all problems.
     """
-    manifest = load_manifest(path, overrides=overrides)
-    toolchains = load_toolchains(manifest, search_path(manifest.folder, templates))
-    return make_plan(manifest, toolchains, cpu=this_family(), versions=found_versions(toolchains, lookup))
+    draft = draft_manifest(path, overrides=overrides)
+    manifest = draft.manifest
+    if manifest is None:
+        raise ManifestError(list(draft.problems))
+    toolchains, unknown = load_toolchains(manifest, search_path(manifest.folder, templates))
+    versions = found_versions(toolchains, lookup)
+    if problems := [*draft.problems, *unknown]:
+        problems += manifest_problems(manifest, toolchains, versions, dataset_known=draft.dataset_known)
+        raise ManifestError(distinct(problems))
+    return make_plan(manifest, toolchains, cpu=this_family(), versions=versions)
 
 
 def _noted(plan: Plan, installed: Installed) -> Plan:
@@ -251,12 +259,10 @@ def search_path(workspace: Path, templates: Sequence[str] = ()) -> tuple[Path, .
     return search_folders(workspace, given)
 
 
-def load_toolchains(manifest: Manifest, search: Sequence[Path]) -> dict[str, Toolchain]:
-    """Load every toolchain a manifest names.
-
-    Raises:
-        ManifestError: One does not exist or is wrong, with the manifest's line.
-    """
+def load_toolchains(
+    manifest: Manifest, search: Sequence[Path]
+) -> tuple[dict[str, Toolchain], tuple[Problem, ...]]:
+    """Return every toolchain a manifest names, and those that do not exist or are wrong."""
     found: dict[str, Toolchain] = {}
     problems: list[Problem] = []
     for target in manifest.targets:
@@ -267,9 +273,9 @@ def load_toolchains(manifest: Manifest, search: Sequence[Path]) -> dict[str, Too
         except UsageError as error:
             path = f"targets.{target.name}.toolchain"
             problems.append(manifest.problem(path, error.message, hint=error.hint))
-    if problems:
-        raise ManifestError(problems)
-    return found
+        except ManifestError as error:
+            problems += error.problems
+    return found, tuple(problems)
 
 
 def cache_root(environ: Mapping[str, str]) -> Path:

@@ -13,6 +13,13 @@ def test_the_nearest_word_is_suggested_in_its_own_spelling() -> None:
     assert did_you_mean("ascend310p3", ["Ascend310P3", "Ascend910"]) == "did you mean 'Ascend310P3'?"
 
 
+def test_the_beginning_of_a_word_is_near() -> None:
+    assert (
+        did_you_mean("onnx", ["onnxruntime", "onnxruntime-gpu", "tensorrt"]) == "did you mean 'onnxruntime'?"
+    )
+    assert did_you_mean("o", ["onnxruntime"]) == did_you_mean("", ["onnxruntime"]) == ""
+
+
 def test_without_a_near_word_the_alternative_is_said() -> None:
     assert did_you_mean("zebra", ["batch"], otherwise="known: batch") == "known: batch"
     assert did_you_mean("zebra", []) == ""
