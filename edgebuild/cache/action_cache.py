@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from edgebuild.action import ActionKey, Artifact, Finding
+from edgebuild.cache import away
 from edgebuild.cache.store import Store, make_folder, store_error
 from edgebuild.digest import Digest, canonical_json, decode, digest_bytes, digest_text, encode
 
@@ -49,6 +50,10 @@ class Record:
 
 class Elsewhere(Protocol):
     """Results on other machines (:mod:`edgebuild.remote.tier`)."""
+
+    @property
+    def address(self) -> str:
+        """Where they are, fit for a message."""
 
     def fetch_record(self, key: ActionKey) -> Record | None:
         """Return the record of a key, or None; none of its blobs is looked at."""
@@ -85,7 +90,7 @@ class ActionCache:
         written last, so its presence says that its blobs are there too.
         """
         record = self.peek(key)
-        if record is not None and all(self.store.has_artifact(artifact) for artifact in record.artifacts):
+        if record is not None and self._is_here(record):
             return record
         if self.elsewhere is None:
             return None
@@ -94,7 +99,19 @@ class ActionCache:
             self._came.add(key)
             if found != record:
                 self._write(found)
+            if not self._is_here(found):
+                away.note(self.store.root, key, self.elsewhere.address)
         return found
+
+    def _is_here(self, record: Record) -> bool:
+        return all(self.store.has_artifact(artifact) for artifact in record.artifacts)
+
+    def lost(self, key: ActionKey) -> str:
+        """Return in words what has become of a result that is known and cannot be had."""
+        address = away.where(self.store.root, key)
+        if address and self.elsewhere is None:
+            return f"its bytes are in the remote cache {address}, which is not connected"
+        return "its stored output is missing or was damaged"
 
     def peek(self, key: ActionKey) -> Record | None:
         """Return the record of a key without looking at its blobs; a damaged record is put aside."""
@@ -116,6 +133,7 @@ class ActionCache:
         """Remove a record, so that its action runs again."""
         with contextlib.suppress(OSError):
             self.path(key).unlink()
+        away.forget(self.store.root, key)
 
     def record(self, record: Record, action_id: str = "", *, repeatable: bool = True) -> None:
         """Keep a result that was made here: write its record, atomically, and offer it elsewhere.
@@ -130,6 +148,7 @@ class ActionCache:
         """
         self._write(record)
         self._came.discard(record.key)
+        away.forget(self.store.root, record.key)
         self.share(record, action_id, repeatable=repeatable)
 
     def share(self, record: Record, action_id: str, *, repeatable: bool) -> None:

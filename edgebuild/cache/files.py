@@ -14,6 +14,7 @@ import secrets
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
+from edgebuild.cache import away
 from edgebuild.cache.journal import last_keys
 from edgebuild.cache.leases import live_leases
 from edgebuild.cache.pins import read_pins
@@ -115,6 +116,7 @@ class Door:
                 for key in some:
                     if not now.hold(key):
                         _remove(self._root / "actions" / key[:2] / f"{key[2:]}.json")
+                        away.forget(self._root, key)
                         removed.add(key)
         return removed
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
+from edgebuild.cache import away
 from edgebuild.cache.files import Door, blob_path
 from edgebuild.cache.removal import alone
 from edgebuild.cache.scan import scan_blobs, scan_records
@@ -47,6 +48,7 @@ class Verified:
         size: Bytes read.
         bad: What is wrong.
         repaired: How much of it was moved to the quarantine.
+        elsewhere: How many of the records name blobs that are in a remote cache only.
     """
 
     records: int
@@ -54,6 +56,7 @@ class Verified:
     size: int
     bad: tuple[Bad, ...]
     repaired: int = 0
+    elsewhere: int = 0
 
 
 def verify(
@@ -63,7 +66,8 @@ def verify(
 
     Args:
         root: The store.
-        lazy: A record may name blobs that are not here: a remote cache has them.
+        lazy: Any record may name blobs that are not here: a remote cache has them. Else only those that
+            came from one.
         progress: Called with (bytes read, bytes in all) now and then.
 
     Raises:
@@ -73,12 +77,16 @@ def verify(
     blobs = scan_blobs(root)  # after the records: a blob lies there before a record names it
     bad, read = _blobs(root, blobs, progress)
     unsound = {Digest(one.name) for one in bad}
+    elsewhere = 0
     for row in rows:
-        what = _record(row, root, blobs, unsound, lazy=lazy)
+        absent = row.held is not None and not row.sizes.keys() <= blobs.keys()
+        kept = absent and (lazy or bool(away.where(root, row.key)))
+        elsewhere += kept
+        what = _record(row, root, blobs, unsound, lazy=lazy or kept)
         if what:
             kind: Kind = "incomplete" if row.held else "record"
             bad.append(Bad(kind=kind, name=row.key, path=row.path, what=what))
-    return Verified(records=len(rows), blobs=len(blobs), size=read, bad=tuple(bad))
+    return Verified(records=len(rows), blobs=len(blobs), size=read, bad=tuple(bad), elsewhere=elsewhere)
 
 
 def repair(root: Path, found: Verified) -> int:

@@ -278,7 +278,7 @@ def _why_run(action: Action, prepared: Prepared, context: Context) -> tuple[Reas
         return (Reason(kind="forced", what="--force"),)
     why = explain(action, prepared, context)
     if any(reason.kind == "unchanged" for reason in why):
-        return (Reason(kind="output", what="its stored output is missing or was damaged"),)
+        return (Reason(kind="output", what=context.cache.lost(prepared.key)),)
     return why
 
 

@@ -101,6 +101,11 @@ class RemoteTier:
         self._sender = Sender(remote, store, ledger)
         self._uploads = Uploads(self._upload)
 
+    @property
+    def address(self) -> str:
+        """The address, without credentials."""
+        return self._ledger.url
+
     def fetch_record(self, key: ActionKey) -> Record | None:
         """Return the remote's record of a key, or None; none of its blobs is looked at.
 

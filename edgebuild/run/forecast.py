@@ -69,7 +69,7 @@ def _one(
         if action.id in context.force:
             why = (Reason(kind="forced", what="--force"),)
         elif why[0].kind == "unchanged":
-            why = (Reason(kind="output", what="its stored output is missing or was damaged"),)
+            why = (Reason(kind="output", what=context.cache.lost(prepared.key)),)
         return Forecast(id=action.id, state="run", why=why)
     results[action.id] = result
     if result.outcome is Outcome.CURRENT:

@@ -184,6 +184,7 @@ def verified_document(root: Path, found: Verified, repaired: int) -> dict[str, A
         "bad": [
             {"kind": one.kind, "name": one.name, "path": str(one.path), "what": one.what} for one in found.bad
         ],
+        "elsewhere": found.elsewhere,
         "repaired": repaired,
     }
 
@@ -193,7 +194,10 @@ def verified_lines(found: Verified) -> list[str]:
     lines = [f"{one.kind:10} {one.path}: {one.what}" for one in found.bad]
     blobs = f"{counted(found.blobs, 'blob')} ({size_text(found.size)})"
     total = f"{counted(found.records, 'record')}, {blobs}"
-    return [*lines, f"{total}: {len(found.bad)} bad" if found.bad else f"{total}: all sound"]
+    lines += [f"{total}: {len(found.bad)} bad" if found.bad else f"{total}: all sound"]
+    if found.elsewhere:
+        lines.append(f"{counted(found.elsewhere, 'record')} with bytes in a remote cache only")
+    return lines
 
 
 def _amount(sizes: Iterable[int]) -> dict[str, int]:

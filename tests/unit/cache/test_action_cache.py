@@ -57,6 +57,39 @@ def test_a_record_without_its_blobs_is_a_miss_but_can_be_explained(cache: Action
     assert cache.peek(KEY) is not None
 
 
+class Away:
+    """Another machine that has the full record."""
+
+    address = "https://example.com/cache"
+
+    def fetch_record(self, key: ActionKey) -> Record | None:
+        return full_record() if key == KEY else None
+
+    def fetch_artifact(self, artifact: Artifact) -> bool:
+        raise NotImplementedError
+
+    def offer(self, record: Record, action_id: str, *, repeatable: bool) -> None:
+        raise NotImplementedError
+
+
+def test_a_result_whose_bytes_are_elsewhere_is_told_from_a_lost_one(
+    cache: ActionCache, tmp_path: Path
+) -> None:
+    damaged = "its stored output is missing or was damaged"
+    cache.record(full_record())
+    assert cache.lost(KEY) == damaged
+    cache.connect(Away())
+    assert cache.lookup(KEY) == full_record()
+    later = ActionCache(Store(tmp_path / "store"))
+    assert later.lookup(KEY) is None
+    assert (
+        later.lost(KEY)
+        == "its bytes are in the remote cache https://example.com/cache, which is not connected"
+    )
+    later.record(full_record())  # made here meanwhile, and lost
+    assert later.lost(KEY) == damaged
+
+
 def test_every_single_flipped_bit_is_noticed(cache: ActionCache, tmp_path: Path) -> None:
     cache.record(full_record())
     path = next((tmp_path / "store" / "actions").rglob("*.json"))

@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from edgebuild.cache import away
 from edgebuild.cache.action_cache import ActionCache
+from edgebuild.cache.files import Door
 from edgebuild.cache.removal import alone
 from edgebuild.cache.store import Store
 from edgebuild.cache.verify import Verified, repair, verify
@@ -76,6 +78,22 @@ def test_a_missing_blob_unless_a_remote_has_it(root: Path) -> None:
     assert kinds(found) == ["incomplete"]
     assert f"export: {DIGEST} is not there" == found.bad[0].what
     assert verify(root, lazy=True).bad == ()
+
+
+def test_what_came_from_a_remote_cache_may_have_its_bytes_there(root: Path) -> None:
+    key = put(root, TEXT)
+    Store(root).blob(DIGEST).unlink()
+    away.note(root, key, "https://example.com/cache")
+    found = verify(root)
+    assert (found.bad, found.elsewhere) == ((), 1)
+    # What is here has to be sound all the same.
+    put_blob(root, TEXT)
+    damage(Store(root).blob(DIGEST))
+    found = verify(root)
+    assert (kinds(found), found.elsewhere) == (["blob", "incomplete"], 0)
+    with alone(root):
+        Door(root, pins_only=True).remove_records([key])
+    assert away.where(root, key) == ""
 
 
 def test_with_a_remote_a_damaged_blob_is_bad_and_its_record_is_not(root: Path) -> None:
