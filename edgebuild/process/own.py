@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from edgebuild.process import execute
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from edgebuild.process.values import Captured
 
@@ -38,17 +38,21 @@ def own_variables(folder: Path) -> dict[str, str]:
     }
 
 
-def capture_step(step: str, arguments: Sequence[str], *, folder: Path) -> Captured:
+def capture_step(
+    step: str, arguments: Sequence[str], *, folder: Path, variables: Mapping[str, str] | None = None
+) -> Captured:
     """Run a step outside any plan, in the caller's directory and environment.
 
     Args:
         step: Its name.
         arguments: Its arguments.
         folder: Where its packages may leave settings.
+        variables: What else it is told.
 
     Raises:
         StartError: It cannot be started.
         TimeoutError: It took longer than :data:`SECONDS`; it was killed.
     """
     argv = [sys.executable, "-m", f"edgebuild.steps.{step}", *arguments]
-    return execute.capture(argv, env={**os.environ, **own_variables(folder)}, timeout=SECONDS)
+    env = {**os.environ, **own_variables(folder), **(variables or {})}
+    return execute.capture(argv, env=env, timeout=SECONDS)

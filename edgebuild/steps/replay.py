@@ -1,7 +1,8 @@
 """Run a package's golden input through its artifact: ``python -m edgebuild.steps.replay``.
 
 It proves that the artifact computes here what it computed when it was validated. Where it cannot run here,
-the answer is ``not replayed`` and why; that is not a failure.
+the answer is ``not replayed`` and why; that is not a failure. What ONNX Runtime does not run needs its
+toolchain's runtime file, and the place where that runs (``EDGEBUILD_RUNTIME``), as for a validation.
 """
 
 from __future__ import annotations
@@ -38,34 +39,35 @@ def main(argv: Sequence[str]) -> None:
             verification = extract(options.package, folder)
         except EdgebuildError as error:
             fail(error.message, hint=error.hint)
-        document = replay(folder, verification)
+        document = replay(folder, verification, options.runtime)
     write_json(options.output, document)
     print(f"{document['status']}: {document['why']}" if document["why"] else document["status"])
     for row in document["outputs"]:
         print(f"{row['name']}: largest error {row['max_abs_error']}")
 
 
-def replay(folder: Path, verification: Verification) -> dict[str, Any]:
+def replay(folder: Path, verification: Verification, runtime: str | None = None) -> dict[str, Any]:
     """Run the golden input of an unpacked package and compare.
 
     Args:
         folder: Where the package was unpacked.
         verification: What verifying it said.
+        runtime: The toolchain's runtime file; None: ONNX Runtime.
 
     Returns:
         ``status`` is ``matches``, ``differs`` or ``not replayed``; ``outputs`` has one row per output.
     """
     if not (folder / "golden.npz").is_file():
         return _document("not replayed", "the package has no golden.npz")
-    if not verification.artifact.endswith(".onnx"):
-        kind = Path(verification.artifact).suffix or "folder"
-        return _document("not replayed", f"a {kind} artifact does not run on this machine")
+    if runtime is None and not verification.artifact.endswith(".onnx"):
+        return _document("not replayed", f"only the runtime of {verification.toolchain} runs the artifact")
     try:
         import numpy as np
 
         with np.load(folder / "golden.npz", allow_pickle=False) as arrays:
             golden = {name: arrays[name] for name in arrays.files}
-        outputs = _outputs(folder / verification.artifact, verification.documents["model.json"], golden)
+        info = verification.documents["model.json"]
+        outputs = _outputs(folder / verification.artifact, info, golden, runtime)
     except ModuleNotFoundError as missing:
         return _document("not replayed", f"the package {missing.name!r} is not installed")
     except StepFailure as failure:
@@ -113,11 +115,11 @@ def _row(name: str, expected: npt.NDArray[Any], outputs: Sequence[npt.NDArray[An
 
 
 def _outputs(
-    artifact: Path, info: Mapping[str, Any], golden: Mapping[str, npt.NDArray[Any]]
+    artifact: Path, info: Mapping[str, Any], golden: Mapping[str, npt.NDArray[Any]], runtime: str | None
 ) -> list[npt.NDArray[Any]]:
     from edgebuild.steps._runtime import open_artifact
 
-    return open_artifact(str(artifact), info, threads=1, runtime=None).raw(_image(golden))
+    return open_artifact(str(artifact), info, threads=1, runtime=runtime).raw(_image(golden))
 
 
 def _image(golden: Mapping[str, npt.NDArray[Any]]) -> npt.NDArray[np.float32]:
@@ -146,6 +148,7 @@ def _document(status: str, why: str, outputs: Sequence[dict[str, Any]] = ()) -> 
 def _arguments(argv: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="edgebuild.steps.replay", description=__doc__)
     parser.add_argument("--package", type=Path, required=True)
+    parser.add_argument("--runtime", help="runtime.py of a toolchain; ONNX Runtime otherwise")
     parser.add_argument("--output", type=Path, required=True)
     return parser.parse_args(argv)
 
