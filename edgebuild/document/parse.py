@@ -230,6 +230,9 @@ class _Builder:
             self._add(event, "merge keys (<<) are not supported", hint="use defaults: or matrix:")
             return None
         node = self._node(event, depth=depth + 1)
+        if node.trapped:
+            # A key is a name: whatever else its spelling may mean, that is not what was meant.
+            self.problems[-1] = replace(self.problems[-1], hint=f"as a name, quote it: '{node.text}'")
         if node.trapped or isinstance(node.value, str):
             return node.text
         if self._any_keys and node.value is not None and not isinstance(node.value, bool):

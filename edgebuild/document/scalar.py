@@ -59,9 +59,10 @@ def resolve(text: str) -> Scalar | Trap:
     if text in _WORDS:
         return _WORDS[text]
     if text.lower() in _SWITCHES:
+        value = _SWITCHES[text.lower()]
         return Trap(
-            message=f"{text!r} is a boolean to some YAML parsers and a string to others",
-            hint=f"write {_SWITCHES[text.lower()]}, or quote it: '{text}'",
+            message=f"{text!r} is {value} in YAML 1.1 and a string in YAML 1.2",
+            hint=f"write {value}, or quote it: '{text}'",
         )
     if text[0] in "+-.0123456789":
         return _number(text)

@@ -213,7 +213,18 @@ def _type_words(node: Node, wanted: list[str], error: Any) -> tuple[str, str]:
         return message, f"write {{min: {node.text}}} or {{max: {node.text}}}" if node.text else ""
     if isinstance(node.value, str) and not node.plain and re.fullmatch(r"[0-9.]+|true|false", node.text):
         return message, f"remove the quotes: {node.text}"
-    return message, ""
+    return message, _shape_hint(node, wanted, error.schema)
+
+
+def _shape_hint(node: Node, wanted: list[str], schema: Mapping[str, Any]) -> str:
+    """Return what to write where something is no mapping, or a size is such as 640x480; empty: not known."""
+    if "object" in wanted:
+        named = "propertyNames" in schema
+        key = "NAME" if named else next(iter(schema.get("properties", ())), "KEY")
+        where = "without the dash" if node.items else "below it"
+        return f"write {key}: ... {where}" + (", one for each" if named else "")
+    size = re.fullmatch(r"(\d+)\s*[xX*,]\s*(\d+)", node.text) if "array" in wanted else None
+    return f"write [{size[2]}, {size[1]}]: height, width" if size else ""
 
 
 def _enum_words(node: Node, known: list[str]) -> tuple[str, str]:

@@ -49,7 +49,7 @@ def test_paths_are_dotted_and_parts_may_be_quoted() -> None:
         (".a=4", "--set .a=4: '.a' is no path\n  write --set path.to.key=value"),
         ("a=", "--set a=: no value after '='\n  null takes a value back; '' is an empty text"),
         ("a=[1", "--set a=[1: is not YAML: did not find expected ',' or ']'"),
-        ("a=[yes]", "--set a=[yes]: 'yes' is a boolean to some YAML parsers and a string to others"),
+        ("a=[yes]", "--set a=[yes]: 'yes' is true in YAML 1.1 and a string in YAML 1.2"),
         ("a={b: 1, b: 2}", "--set a={b: 1, b: 2}: the key 'b' is given twice"),
     ],
 )  # fmt: skip
