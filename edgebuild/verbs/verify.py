@@ -8,7 +8,7 @@ import sys
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from edgebuild.environment.surroundings import surroundings
 from edgebuild.errors import EdgebuildError, VerificationError
@@ -18,6 +18,9 @@ from edgebuild.protocol import RUNTIME_VARIABLE
 from edgebuild.run.session import cache_root
 from edgebuild.toolchain.load import load_toolchain
 from edgebuild.toolchain.where import bundled
+
+if TYPE_CHECKING:
+    from edgebuild.toolchain.load import Recipe, Toolchain
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -77,21 +80,15 @@ def _not_replayed(why: str) -> dict[str, Any]:
 
 
 def _runtime(found: Verification, scratch: Path) -> tuple[list[str], dict[str, str], str]:
-    """Return how the artifact is run here: arguments, variables, and why it cannot be; most need neither.
-
-    Toolchains of a workspace are not looked for: a package must not choose a program in the caller's folder.
-    """
-    try:
-        toolchain = load_toolchain(found.toolchain, bundled("templates"))
-    except EdgebuildError:
-        return [], {}, ""
-    recipe = toolchain.recipes.get(found.recipe)
-    if recipe is None or recipe.evaluate is None or not recipe.evaluate.runtime:
+    """Return how the artifact is run here: arguments, variables, and why it cannot be; most need neither."""
+    toolchain, recipe = _maker(found)
+    if toolchain is None or recipe is None or recipe.evaluate is None:
         return [], {}, ""
     if recipe.evaluate.artifact != recipe.artifact:
-        return [], {}, f"{toolchain.name} validates a stand-in: the artifact runs on the device alone"
-    runtime = ["--runtime", str(toolchain.folder / recipe.evaluate.runtime)]
-    place = surroundings(toolchain, os.environ, cache_root(os.environ))
+        return [], {}, "what was validated is a stand-in: the artifact runs on its device alone"
+    file = recipe.evaluate.runtime
+    runtime = ["--runtime", str(toolchain.folder / file)] if file else []
+    place = surroundings(toolchain, os.environ, cache_root(os.environ)) if file else None
     if place is None:
         return runtime, {}, ""
     if place.problem or place.kind != "python":
@@ -100,6 +97,18 @@ def _runtime(found: Verification, scratch: Path) -> tuple[list[str], dict[str, s
         os.environ, passed={}, environ=os.environ, scratch=scratch, container="", timeout=None
     )
     return runtime, {RUNTIME_VARIABLE: where}, ""
+
+
+def _maker(found: Verification) -> tuple[Toolchain | None, Recipe | None]:
+    """Return the toolchain and recipe that made a package, if they come with edgebuild.
+
+    Those of a workspace are not looked for: a package must not choose a program in the caller's folder.
+    """
+    try:
+        toolchain = load_toolchain(found.toolchain, bundled("templates"))
+    except EdgebuildError:
+        return None, None
+    return toolchain, toolchain.recipes.get(found.recipe)
 
 
 def _document(found: Verification, replayed: dict[str, Any]) -> dict[str, Any]:

@@ -238,5 +238,7 @@ def test_the_package_runs_as_it_was_shipped(
     assert done.returncode == 0, done.stderr
     found = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
     assert found
+    archive = next((workspace.folder / "dist" / "real").glob(f"real-{target}-1*.tar.gz"))
+    assert "golden vectors: matches" in workspace.eb("verify", str(archive)).out
     assert {entry["label"] for entry in found} <= {"bolt", "nut", "washer", "screw"}
     assert max(entry["score"] for entry in found) > 0.5

@@ -42,8 +42,8 @@ def pack(
     return path
 
 
-def replay(run_step: RunStep, package: Path) -> dict[str, Any]:
-    result = run_step("replay", "--package", package, "--output", "out/replay.json")
+def replay(run_step: RunStep, package: Path, *more: object) -> dict[str, Any]:
+    result = run_step("replay", "--package", package, "--output", "out/replay.json", *more)
     assert result.returncode == 0, result.stderr
     document: dict[str, Any] = json.loads((package.parent / "out/replay.json").read_text())
     return document
@@ -120,6 +120,20 @@ def test_a_broken_golden_file_fails(tmp_path: Path, run_step: RunStep) -> None:
     result = run_step("replay", "--package", package, "--output", "out/replay.json")
     assert result.returncode == 3
     assert result.stderr.startswith("error: golden.npz cannot be read")
+
+
+@pytest.mark.yolo
+@pytest.mark.parametrize(("factor", "status"), [(2, "matches"), (3, "differs")])
+def test_the_runtime_of_a_toolchain_replays_its_artifact(
+    tmp_path: Path, run_step: RunStep, factor: int, status: str
+) -> None:
+    (tmp_path / "m.om").write_bytes(b"x")
+    (tmp_path / "runtime.py").write_text(
+        f"def load(artifact, info, threads):\n    return lambda images: [images * {factor}]\n",
+        encoding="utf-8",
+    )
+    package = pack(tmp_path, tmp_path / "m.om", golden(tmp_path / "g.npz"))
+    assert replay(run_step, package, "--runtime", "runtime.py")["status"] == status
 
 
 def test_an_artifact_for_a_board_is_not_replayed(tmp_path: Path, run_step: RunStep) -> None:
