@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,7 +12,7 @@ from edgebuild.cache.journal import Journal
 from edgebuild.cache.leases import LeasedCache
 from edgebuild.cache.store import store_error
 from edgebuild.environment.lookup import Lookup
-from edgebuild.errors import ManifestError, Problem, ToolchainMissingError, UsageError
+from edgebuild.errors import ManifestError, Problem, StoreError, ToolchainMissingError, UsageError
 from edgebuild.identity import YOLO_EXTRA
 from edgebuild.machine import this_family, this_processor
 from edgebuild.manifest.load import distinct, draft_manifest
@@ -26,7 +27,7 @@ from edgebuild.toolchain.load import Toolchain, load_toolchain
 from edgebuild.toolchain.where import search_folders
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from edgebuild.cache.store import Store
     from edgebuild.environment.probe import Probed
@@ -76,14 +77,10 @@ class Session:
         Raises:
             StoreError: The workspace cannot be written.
         """
-        root = cache_root(os.environ)
-        try:
+        with contextlib.suppress(StoreError) if look else contextlib.nullcontext(), writing(self.folder):
             prepare_workspace(self.manifest.folder)
             self.folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            if not look:
-                raise store_error(error, self.folder, root=root) from error
-        cache = LeasedCache(root, self.folder / "journal.jsonl")
+        cache = LeasedCache(cache_root(os.environ), self.folder / "journal.jsonl")
         tier = (remote or to_look(""))(cache.store)
         if tier is not None:
             cache.connect(tier)
@@ -284,6 +281,19 @@ def cache_root(environ: Mapping[str, str]) -> Path:
         return Path(environ["EDGEBUILD_CACHE"]).expanduser().absolute()
     base = environ.get("XDG_CACHE_HOME")
     return (Path(base) if base else Path.home() / ".cache") / "edgebuild"
+
+
+@contextlib.contextmanager
+def writing(folder: Path) -> Iterator[None]:
+    """Say of a folder of the workspace that it cannot be written, with what to do about it.
+
+    Raises:
+        StoreError: It cannot.
+    """
+    try:
+        yield
+    except OSError as error:  # one of a full disk names no file
+        raise store_error(error, folder, root=cache_root(os.environ)) from error
 
 
 def prepare_workspace(folder: Path) -> None:

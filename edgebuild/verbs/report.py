@@ -10,7 +10,7 @@ from edgebuild.report.markdown import render_markdown
 from edgebuild.report.write import write_report
 from edgebuild.run.outcome import run_result
 from edgebuild.run.placing import materialise, remove_outdated
-from edgebuild.run.session import Silence, open_session
+from edgebuild.run.session import Silence, open_session, writing
 from edgebuild.run.standing import standing
 
 
@@ -45,6 +45,8 @@ def report(options: ReportOptions) -> int:
     if options.markdown:
         print(render_markdown(result), end="")
     else:
-        paths = write_report(result, session.manifest.folder / "build" / session.manifest.name)
+        folder = session.manifest.folder / "build" / session.manifest.name
+        with writing(folder):
+            paths = write_report(result, folder)
         print(os.path.relpath(paths[0]))
     return 0

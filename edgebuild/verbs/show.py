@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from edgebuild.action import Outcome
 from edgebuild.gates import METRICS
 from edgebuild.results import SCHEMA, RunResult, count, run_document
+from edgebuild.run.session import writing
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -65,7 +66,8 @@ def report_files(session: Session, result: RunResult, whole: Callable[[], RunRes
         return paths
     from edgebuild.report.write import write_report  # noqa: PLC0415 - a run with nothing to do writes none
 
-    return write_report(whole(), folder, _lines(session))
+    with writing(folder):
+        return write_report(whole(), folder, _lines(session))
 
 
 def with_exit_code(one: Ended, code: int) -> Ended:
