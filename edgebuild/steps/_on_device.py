@@ -38,14 +38,18 @@ def main(load: Callable[[str], Infer], argv: Sequence[str] | None = None) -> Non
     options = parser.parse_args(argv)
     model = Model(HERE)
     infer = load(str(artifact(HERE)))
-    for path in options.images:
-        tensor, place = model.prepare(read_image(path))
+    for first in range(0, len(options.images), model.batch):
+        paths = options.images[first : first + model.batch]
+        images = [model.prepare(read_image(path)) for path in paths]
+        tensor = model.together([one for one, _ in images])
         start = time.perf_counter()
         outputs = infer(tensor)
-        milliseconds = (time.perf_counter() - start) * 1000
-        print(f"{path}: {milliseconds:.1f} ms")
-        for found in model.finish(outputs, place, options.confidence, options.iou):
-            print(json.dumps(found))
+        took = f"{(time.perf_counter() - start) * 1000:.1f} ms"
+        took += f" for a batch of {model.batch}" if model.batch > 1 else ""
+        for index, (path, (_, place)) in enumerate(zip(paths, images, strict=True)):
+            print(f"{path}: {took}")
+            for found in model.finish(outputs, place, options.confidence, options.iou, index):
+                print(json.dumps(found))
 
 
 def artifact(root: str | Path) -> Path:
@@ -86,7 +90,7 @@ class Model:
         self.task = self.info["task"]
 
     def prepare(self, image: Any) -> tuple[Any, tuple[float, int, int, int, int]]:
-        """Return the input, (batch, 3, height, width), and how to find the way back to the image."""
+        """Return one image of the input, (1, 3, height, width), and how to find the way back to it."""
         import numpy as np
 
         rows, columns = image.shape[:2]
@@ -98,8 +102,19 @@ class Model:
         canvas = np.full((self.height, self.width, 3), grey, np.uint8)
         canvas[top : top + down, left : left + across] = image
         tensor = canvas.transpose(2, 0, 1)[None].astype(np.float32) / np.float32(255)
-        tensor = np.ascontiguousarray(np.repeat(tensor, self.batch, axis=0))
-        return tensor, (min(self.height / rows, self.width / columns), left, top, columns, rows)
+        return np.ascontiguousarray(tensor), (
+            min(self.height / rows, self.width / columns),
+            left,
+            top,
+            columns,
+            rows,
+        )
+
+    def together(self, images: Sequence[Any]) -> Any:
+        """Return the input, (batch, 3, height, width): the last image fills what is left of it."""
+        import numpy as np
+
+        return np.concatenate([*images, *[images[-1]] * (self.batch - len(images))])
 
     def finish(
         self,
@@ -107,9 +122,10 @@ class Model:
         place: tuple[float, int, int, int, int],
         confidence: float,
         iou: float,
+        index: int = 0,
     ) -> list[dict[str, Any]]:
-        """Return what is in the first image of a batch, best first: label, score, and where in pixels."""
-        outputs = [_first(output) for output in outputs]
+        """Return what is in one image of a batch, best first: label, score, and where in pixels."""
+        outputs = [_of_image(output, index) for output in outputs]
         head = self.info.get("head")
         if (HERE / "decode.py").is_file() and head:
             outputs = importlib.import_module("decode").decode(outputs, head)
@@ -182,11 +198,11 @@ class Model:
         return self.labels[int(index)] if int(index) < len(self.labels) else str(int(index))
 
 
-def _first(output: Any) -> Any:
-    """Return an output of the first image of a batch, with its axis kept."""
+def _of_image(output: Any, index: int) -> Any:
+    """Return an output of one image of a batch, with its axis kept."""
     import numpy as np
 
-    return np.asarray(output, dtype=np.float32)[:1]
+    return np.asarray(output, dtype=np.float32)[index : index + 1]
 
 
 def _fit(image: Any, height: int, width: int) -> Any:

@@ -130,6 +130,8 @@ def _tensors(info: Mapping[str, Any]) -> Iterator[str]:
         height, width = info.get("imgsz", ("?", "?"))
         fill = f"its short side becomes {width}" if height == width else f"it becomes {width} x {height}"
         yield f"- an image is resized so that {fill}, and the middle {width} x {height} cut out"
+    if (batch := info.get("batch", 1)) != 1:
+        yield f"- one inference takes {batch} images, no fewer: repeat one where there are not so many"
     for index, output in enumerate(info.get("outputs", ())):
         layout = f": {output['layout']}" if output.get("layout") else ""
         yield f"- output `{output.get('name', index)}`: {_shape(output.get('shape', ()))}{layout}"

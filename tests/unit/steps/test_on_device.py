@@ -49,10 +49,10 @@ def test_the_input_is_that_of_the_validation(package: Callable[..., Path]) -> No
     from edgebuild.steps._letterbox import letterbox
 
     image = np.random.default_rng(0).integers(0, 256, (200, 150, 3), dtype=np.uint8)
-    tensor, place = Model(package(batch=2)).prepare(image[..., ::-1])
+    tensor, place = Model(package()).prepare(image[..., ::-1])
     wanted = letterbox(image, (HEIGHT, WIDTH))[..., ::-1].transpose(2, 0, 1) / np.float32(255)
-    assert tensor.shape == (2, 3, HEIGHT, WIDTH)
-    assert np.array_equal(tensor[1], wanted.astype(np.float32))
+    assert tensor.shape == (1, 3, HEIGHT, WIDTH)
+    assert np.array_equal(tensor[0], wanted.astype(np.float32))
     assert place == (0.32, 24, 0, 150, 200)
 
 
@@ -169,6 +169,31 @@ def test_a_starter_program_only_loads_the_artifact(
     name, found = capsys.readouterr().out.splitlines()
     assert name.startswith(f"{root / 'a.png'}: ")
     assert json.loads(found) == {"label": "bolt", "score": 1.0, "box": [18.0, 8.0, 30.0, 24.0]}
+
+
+@pytest.mark.yolo
+def test_a_batch_is_filled_with_images_and_each_gets_its_own_objects(
+    package: Callable[..., Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    import cv2
+
+    root = package(batch=2)
+    names = [str(root / f"{level}.png") for level in (51, 102, 204)]
+    for name, level in zip(names, (51, 102, 204), strict=True):
+        cv2.imwrite(name, np.full((64, 96, 3), level, np.uint8))
+    shapes = []
+
+    def infer(tensor: Any) -> list[Any]:
+        shapes.append(tensor.shape)
+        rows = [candidates((48, 32, 24, 32, image.mean(), 0)) for image in tensor]
+        return [np.concatenate(rows)]
+
+    main(lambda _: infer, ["--confidence", "0", *names])
+    said = capsys.readouterr().out.splitlines()
+    assert shapes == [(2, 3, 64, 96)] * 2
+    assert [line.partition(": ")[0] for line in said[::2]] == names
+    assert all(line.endswith(" ms for a batch of 2") for line in said[::2])
+    assert [json.loads(line)["score"] for line in said[1::2]] == [0.2, 0.4, 0.8]
 
 
 def test_an_artifact_of_several_files_is_its_folder(package: Callable[..., Path]) -> None:

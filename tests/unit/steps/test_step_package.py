@@ -285,6 +285,12 @@ def test_the_readme_tells_how_to_feed_it(workspace: Path, run_step: RunStep) -> 
     assert "`.measurements.json` beside it" in text
 
 
+def test_the_readme_says_how_many_images_an_inference_takes(workspace: Path, run_step: RunStep) -> None:
+    assert "one inference takes" not in member(pack(run_step, workspace), "README.md")
+    write(workspace / "in/info/model.json", INFO | {"batch": 4})
+    assert "one inference takes 4 images" in member(pack(run_step, workspace), "README.md")
+
+
 def test_the_readme_shows_code_for_an_onnx_file(workspace: Path, run_step: RunStep) -> None:
     (workspace / "in/artifact/m.onnx").write_bytes(b"x")
     text = member(pack(run_step, workspace, "--artifact", "in/artifact/m.onnx"), "README.md")
