@@ -96,18 +96,10 @@ class LogRule:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Success:
-    """What a log must and must not contain for the action to count as done (exit code 0 is not proof).
-
-    Attributes:
-        log_has: Patterns that it must have.
-        log_lacks: Patterns that it must not have.
-        rejects: Patterns of the findings that reject the target. The action is done all the same; they are
-            here because no result from before such a rule may be believed.
-    """
+    """What a log must and must not contain for the action to count as done (exit code 0 is not proof)."""
 
     log_has: tuple[str, ...] = ()
     log_lacks: tuple[str, ...] = ()
-    rejects: tuple[str, ...] = ()
 
 
 OWN = "edgebuild."
@@ -136,6 +128,8 @@ class Action:
             steps ``distribution:<name>`` and ``code:<module>``.
         machine: The output depends on this machine's processor (a benchmark does).
         resumable: An interrupted attempt's scratch directory is kept and used again.
+        rejects: Patterns of the findings that reject a target: a log that was not read with all of them is
+            not believed.
         timeout: Seconds, or None; it cannot change the bytes, so it is not part of the key.
         retries: Further attempts after a failure, for tools known to need one.
         targets: Names of the targets it is for.
@@ -157,6 +151,7 @@ class Action:
     resumable: bool = field(default=False, compare=False)
     success: Success = field(default_factory=Success)
     findings: tuple[LogRule, ...] = field(default=(), compare=False)
+    rejects: tuple[str, ...] = field(default=(), compare=False)
     timeout: float | None = field(default=None, compare=False)
     retries: int = field(default=0, compare=False)
     targets: tuple[str, ...] = field(default=(), compare=False)
@@ -265,7 +260,7 @@ class Reason:
 
     Attributes:
         kind: ``new``, ``input``, ``command``, ``file``, ``option``, ``tool``, ``environment``, ``code``,
-            ``machine``, ``output``, ``forced``, ``unchanged`` or ``unavailable``.
+            ``machine``, ``output``, ``rule``, ``forced``, ``unchanged`` or ``unavailable``.
         what: The thing that differs: a path, an option, a tool.
         old: Its former value, in words; empty when there was none.
         new: Its value now; empty when it is gone.

@@ -1,23 +1,22 @@
-"""One action, start to end: key -> look up -> restore, or execute -> check outputs -> record; and why."""
+"""One action, start to end: key -> look up -> restore, or execute -> check outputs -> record."""
 
 from __future__ import annotations
 
 import contextlib
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
-from edgebuild.action import ActionKey, ActionResult, Finding, Outcome, Reason
+from edgebuild.action import ActionResult, Finding, Outcome, Reason
 from edgebuild.cache.action_cache import Record
 from edgebuild.cache.store import remove_tree, store_error
 from edgebuild.digest import PREFIX, canonical_json, digest_text
 from edgebuild.errors import EdgebuildError, StepError
 from edgebuild.lock import GaveUpError
 from edgebuild.perform.attempt import TEMPORARY, Attempted, attempt, crashed, failed
-from edgebuild.perform.collect import as_ruled, check_log, collect_outputs, find, read_log, said_findings
-from edgebuild.perform.key import action_key, key_document
+from edgebuild.perform.collect import check_log, collect_outputs, find, read_log, said_findings
+from edgebuild.perform.earlier import Prepared, again, explain, find_result, prepare
 from edgebuild.perform.patience import MEASUREMENT, OTHER_STEPS, SAME_LOG, SAME_WORK, at_work, patience
-from edgebuild.perform.place import Inputs, changed_input, place_inputs, read_inputs
-from edgebuild.perform.why import reasons
+from edgebuild.perform.place import changed_input, place_inputs
 from edgebuild.process.execute import stopping
 from edgebuild.process.orphans import kill_inside
 
@@ -25,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
-    from edgebuild.action import Action, Artifact
+    from edgebuild.action import Action, ActionKey, Artifact
     from edgebuild.perform.context import Context
 
 LAID_OUT = frozenset({"in", "aux", "out", TEMPORARY})
@@ -39,59 +38,6 @@ LAST_WORDS = 15
 
 TOOLS_FILE = "tools.json"
 """Rendered file (below ``aux/``) that perform fills with the identities of the action's tools."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Prepared:
-    """An action whose inputs are known: its key, and what the key was made from."""
-
-    key: ActionKey
-    document: Mapping[str, Any]
-    inputs: Inputs
-
-
-def prepare(action: Action, upstream: Mapping[str, ActionResult], context: Context) -> Prepared:
-    """Compute the action key.
-
-    Raises:
-        StepError: An input file cannot be read.
-    """
-    inputs = read_inputs(action, upstream, context.memo)
-    passed = {name: context.environ[name] for name in action.env_pass if name in context.environ}
-    document = key_document(action, inputs.digests, context.identities, passed, context.machine)
-    return Prepared(key=action_key(document), document=document, inputs=inputs)
-
-
-def find_result(action: Action, prepared: Prepared, context: Context) -> ActionResult | None:
-    """Return the result of an earlier run of an equal action, or None."""
-    record = context.cache.lookup(prepared.key)
-    if record is None:
-        return None
-    context.cache.share(record, action.id, repeatable=not action.machine)
-    current = context.journal.last(action.id) == prepared.key
-    return ActionResult(
-        id=action.id,
-        outcome=Outcome.CURRENT if current else Outcome.CACHED,
-        key=prepared.key,
-        artifacts=record.artifacts,
-        findings=as_ruled(record.findings, action.findings),
-        why=() if current else explain(action, prepared, context),
-    )
-
-
-def explain(action: Action, prepared: Prepared, context: Context) -> tuple[Reason, ...]:
-    """Return what differs from the action's last success in this workspace."""
-    last = context.journal.last(action.id)
-    record = context.cache.known(last) if last else None
-    if last and record is None:
-        return (Reason(kind="output", what="the result of its last run is gone from the store"),)
-    return reasons(
-        record.document if record else None,
-        prepared.document,
-        record.trees if record else {},
-        prepared.inputs.trees,
-        (record.texts if record else {}, dict(action.files)),
-    )
 
 
 def perform(action: Action, upstream: Mapping[str, ActionResult], context: Context) -> ActionResult:
@@ -235,6 +181,7 @@ def _record(action: Action, prepared: Prepared, done: Attempted, scratch: Path, 
         trees=prepared.inputs.trees,
         texts=dict(action.files),
         seconds=done.seconds,
+        rules=tuple(dict.fromkeys(rule.pattern for rule in action.findings)),
     )
     context.cache.record(record, action.id, repeatable=not action.machine)
     return record
@@ -278,7 +225,7 @@ def _why_run(action: Action, prepared: Prepared, context: Context) -> tuple[Reas
         return (Reason(kind="forced", what="--force"),)
     why = explain(action, prepared, context)
     if any(reason.kind == "unchanged" for reason in why):
-        return (Reason(kind="output", what=context.cache.lost(prepared.key)),)
+        return (again(action, prepared, context),)
     return why
 
 

@@ -82,7 +82,7 @@ def find(rules: Sequence[LogRule], text: str) -> tuple[Finding, ...]:
 def as_ruled(findings: Sequence[Finding], rules: Sequence[LogRule]) -> tuple[Finding, ...]:
     """Return findings of an earlier run with the level and hint that their rules give them today.
 
-    What a rule added since then would have found is not known; one that rejects is in the action's key.
+    What a rule added since then would have found is not known; one that rejects has the action run again.
     """
     return tuple(
         replace(found, level=rule.level, hint=rule.hint) if (rule := _rule_of(found, rules)) else found

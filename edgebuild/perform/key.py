@@ -10,7 +10,7 @@ from edgebuild.digest import digest_document, digest_text
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from edgebuild.action import Action, Input, Output, Success
+    from edgebuild.action import Action, Input, Output
     from edgebuild.digest import Digest
 
 KEY_SCHEMA = 1
@@ -42,7 +42,7 @@ def key_document(
         "outputs": {o.role: _declared(o) for o in action.outputs},
         "files": {path: digest_text(text) for path, text in action.files},
         "tools": {name: tools[name] for name in action.tools},
-        "success": _success(action.success),
+        "success": [list(action.success.log_has), list(action.success.log_lacks)],
         "machine": machine if action.machine else "",
     }
 
@@ -50,11 +50,6 @@ def key_document(
 def action_key(document: Mapping[str, object]) -> ActionKey:
     """Return the key of a key document."""
     return ActionKey(digest_document(document).removeprefix("sha256:"))
-
-
-def _success(success: Success) -> list[list[str]]:
-    more = [list(success.rejects)] if success.rejects else []
-    return [list(success.log_has), list(success.log_lacks), *more]
 
 
 def _declared(output: Output) -> list[object]:

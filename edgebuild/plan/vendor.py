@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from edgebuild.action import Action, TreeInput
@@ -77,8 +77,9 @@ def vendor_step(  # noqa: PLR0913, PLR0917 - an action has this many sides
         outputs=step.outputs,
         files=tuple((name, text) for name, text in files if text.strip()),
         tools=(*(f"{toolchain.name}/{name}" for name in step.tools), *own),
-        success=replace(step.success, rejects=rejecting_patterns(rules, dict(target.findings))),
+        success=step.success,
         findings=rules,
+        rejects=rejecting_patterns(rules, dict(target.findings)),
         timeout=target.timeout or step.timeout,
         retries=step.retries,
         targets=(target.name,),

@@ -10,7 +10,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from edgebuild.action import ActionResult, Outcome
-from edgebuild.perform.action import find_result, perform, prepare
+from edgebuild.perform.action import perform
+from edgebuild.perform.earlier import find_result, prepare
 from edgebuild.process.execute import stopping
 from edgebuild.search.run import STEP, perform_search
 

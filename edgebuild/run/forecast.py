@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal
 
 from edgebuild.action import ActionInput, ActionResult, FindingsInput, Outcome, Reason
 from edgebuild.errors import StepError
-from edgebuild.perform.action import explain, find_result, prepare
+from edgebuild.perform.earlier import again, explain, find_result, prepare
 from edgebuild.perform.why import reasons
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ def _one(
         if action.id in context.force:
             why = (Reason(kind="forced", what="--force"),)
         elif why[0].kind == "unchanged":
-            why = (Reason(kind="output", what=context.cache.lost(prepared.key)),)
+            why = (again(action, prepared, context),)
         return Forecast(id=action.id, state="run", why=why)
     results[action.id] = result
     if result.outcome is Outcome.CURRENT:

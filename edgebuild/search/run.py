@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any
 from edgebuild.action import ActionResult, Outcome
 from edgebuild.digest import canonical_json
 from edgebuild.errors import EdgebuildError
-from edgebuild.perform.action import ended_by, find_result, perform, prepare
+from edgebuild.perform.action import ended_by, perform
+from edgebuild.perform.earlier import find_result, prepare
 from edgebuild.plan import probes
 from edgebuild.plan.candidates import FLOAT, Candidate, Latency, Metric, Noise
 from edgebuild.plan.own_step import Ref

@@ -107,7 +107,7 @@ def test_it_carries_what_its_toolchain_says() -> None:
     action = plan(ascend("npu")).action("npu/compile")
     chain = toolchain("ascend")
     assert action.tools == ("ascend/atc",)
-    assert replace(action.success, rejects=()) == chain.steps["compile"].success
+    assert action.success == chain.steps["compile"].success
     assert action.findings == chain.findings
     assert action.env_pass == chain.env_pass
     assert action.outputs[0].magic == "494d4f44"
