@@ -5,12 +5,11 @@ from __future__ import annotations
 import contextlib
 from typing import TYPE_CHECKING
 
+from edgebuild.action import ActionKey
 from edgebuild.cache.store import make_folder
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-    from edgebuild.action import ActionKey
 
 
 def note(root: Path, key: ActionKey, address: str) -> None:
@@ -28,6 +27,15 @@ def where(root: Path, key: ActionKey) -> str:
         return _place(root, key).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError):
         return ""
+
+
+def keys(root: Path) -> frozenset[ActionKey]:
+    """Return the key of every result that has a note."""
+    return frozenset(
+        ActionKey(place.parent.name + place.name)
+        for place in (root / "elsewhere").glob("??/*")
+        if place.is_file()
+    )
 
 
 def forget(root: Path, key: ActionKey) -> None:

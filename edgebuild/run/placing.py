@@ -165,8 +165,24 @@ def current(artifact: Artifact, place: Path, memo: Memo) -> bool:
     return all(memo.digest(str(place / name)) == digest for name, digest, _ in artifact.entries)
 
 
+def delivered(plan: Plan) -> Iterator[tuple[str, str]]:
+    """Yield action and role of everything that is put into the workspace, or that a report reads."""
+    yield from _documents(plan)
+    yield from (("train", role) for role in _TRAINING)
+    for target in plan.targets:
+        yield target.artifact.action, target.artifact.output
+        yield from ((target.package, role) for role in archives(plan.manifest, target.name))
+
+
 def _require_documents(plan: Plan, results: Mapping[str, ActionResult], context: Context) -> None:
     """Make sure that everything the report reads is here; a remote cache may still have it only."""
+    for action, role in _documents(plan):
+        result = results.get(action)
+        if result is not None and result.artifacts:
+            context.cache.store.require(result.artifact(role))
+
+
+def _documents(plan: Plan) -> list[tuple[str, str]]:
     wanted = [(plan.baseline, "metrics"), (plan.baseline_detections, "detections")]
     for target in plan.targets:
         wanted += [
@@ -178,10 +194,7 @@ def _require_documents(plan: Plan, results: Mapping[str, ActionResult], context:
             (target.search, "search"),
             (target.compare, "comparison"),
         ]
-    for action, role in wanted:
-        result = results.get(action)
-        if result is not None and result.artifacts:
-            context.cache.store.require(result.artifact(role))
+    return wanted
 
 
 def _place(artifact: Artifact, place: Path, context: Context) -> None:

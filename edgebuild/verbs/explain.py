@@ -12,7 +12,9 @@ from edgebuild.errors import UsageError
 from edgebuild.plan.selection import select
 from edgebuild.run.elsewhere import to_look
 from edgebuild.run.forecast import forecast
+from edgebuild.run.placing import delivered
 from edgebuild.run.session import Session, Silence, open_session
+from edgebuild.run.spare import spare
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -73,6 +75,7 @@ def explain(options: ExplainOptions) -> int:
     context = session.context(Silence(), remote=to_look(options.remote), look=True)
     if options.against:
         context = replace(context, journal=read_run(options.against))
+    spare(actions, context, delivered(session.plan))
     found = forecast(actions, context)
     shown = [found[action.id] for action in actions if action.id in chosen.asked]
     if options.json:

@@ -13,7 +13,9 @@ from edgebuild.plan.commands import pasted
 from edgebuild.plan.selection import select
 from edgebuild.run.elsewhere import to_look
 from edgebuild.run.forecast import Forecast, forecast
+from edgebuild.run.placing import delivered
 from edgebuild.run.session import Session, Silence, open_session, refuse_same_place
+from edgebuild.run.spare import spare
 from edgebuild.verbs.explain import reason_text
 
 if TYPE_CHECKING:
@@ -116,6 +118,7 @@ def _states(
     blocked = {a.id for a in session.plan.actions if a.targets and left_out.keys() >= set(a.targets)}
     selected = set(chosen.actions)
     wanted = [a for a in session.plan.actions if a.id in selected and a.id not in blocked]
+    spare(wanted, context, delivered(session.plan))
     found = forecast(wanted, context)
     for action in session.plan.actions:
         if action.id not in found:

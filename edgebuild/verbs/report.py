@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from edgebuild.report.markdown import render_markdown
 from edgebuild.report.write import write_report
 from edgebuild.run.outcome import run_result
-from edgebuild.run.placing import materialise, remove_outdated
+from edgebuild.run.placing import delivered, materialise, remove_outdated
 from edgebuild.run.session import Silence, open_session, writing
+from edgebuild.run.spare import spare
 from edgebuild.run.standing import standing
 
 
@@ -28,6 +29,7 @@ def report(options: ReportOptions) -> int:
     """Write the report of what is built and print where it is; or print it as Markdown and write nothing."""
     session = open_session(options.manifest, overrides=options.overrides, templates=options.templates)
     context = session.context(Silence(), look=options.markdown)
+    spare(session.plan.actions, context, delivered(session.plan))
     built = standing(session, context)
     placed = materialise(session.plan, built.results, context, built.ready, look=options.markdown)
     if not options.markdown:

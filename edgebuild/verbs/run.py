@@ -21,8 +21,9 @@ from edgebuild.run.console import open_display
 from edgebuild.run.elsewhere import to_look, warn
 from edgebuild.run.engine import run_actions
 from edgebuild.run.outcome import forget_lost, run_result, worst
-from edgebuild.run.placing import dist_places, materialise, remove_outdated
+from edgebuild.run.placing import delivered, dist_places, materialise, remove_outdated
 from edgebuild.run.session import Session, open_session, refuse_same_place
+from edgebuild.run.spare import spare
 from edgebuild.run.standing import completed
 from edgebuild.run.watch import watched_files, watched_variables
 from edgebuild.verbs.plan import PENDING, planned, print_plans
@@ -189,6 +190,7 @@ def _one(
     ):
         context = replace(session.context(display, force=asked.force, remote=remote), workers=workers)
         context.cache.store.sweep()
+        spare(asked.actions, context, delivered(session.plan))
         results, placed = _bring(asked, context, options)
         removed = remove_outdated(session.plan, results, context, chosen.targets)
         note_run(context.cache.store.root, session.folder / "journal.jsonl", results.values())
