@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from typing import TYPE_CHECKING
 
 import pytest
 
-from edgebuild.errors import ManifestError
+from edgebuild.errors import ManifestError, StoreError
 from edgebuild.manifest.load import load_manifest
-from edgebuild.run.session import look_here, open_plan
+from edgebuild.run.session import look_here, open_plan, writing
 from tests.test_broken import BROKEN, directives
 
 if TYPE_CHECKING:
@@ -84,3 +86,18 @@ def test_whatever_is_wrong_with_a_manifest_the_rest_of_it_can_be_judged(
     with pytest.raises(ManifestError) as all_of_it:
         open_plan(path.name, look_here(), overrides=settings)
     assert set(alone.value.problems) <= set(all_of_it.value.problems)
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EROFS])
+def test_a_workspace_that_cannot_be_written_is_named_also_where_the_system_names_no_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    monkeypatch.setenv("EDGEBUILD_CACHE", str(tmp_path / "cache"))
+    folder = tmp_path / "build" / "fasteners"
+    with pytest.raises(StoreError) as caught, writing(folder):
+        raise OSError(number, os.strerror(number))
+    assert caught.value.message.startswith(f"{folder}: ")
+    assert "EDGEBUILD_CACHE" not in caught.value.hint
+    with pytest.raises(StoreError) as caught, writing(tmp_path / "cache" / "x"):
+        raise OSError(number, os.strerror(number))
+    assert "EDGEBUILD_CACHE" in caught.value.hint
