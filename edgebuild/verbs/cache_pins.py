@@ -89,13 +89,17 @@ def _results(options: PinOptions) -> tuple[str, ...]:
     """
     from edgebuild.plan.selection import select  # noqa: PLC0415
     from edgebuild.run.forecast import forecast  # noqa: PLC0415 - a key alone needs no manifest
+    from edgebuild.run.placing import delivered  # noqa: PLC0415
     from edgebuild.run.session import Silence, open_session  # noqa: PLC0415
+    from edgebuild.run.spare import spare  # noqa: PLC0415
 
     session = open_session(options.manifest, overrides=options.overrides, templates=options.templates)
     chosen = select(session.plan, options.words, without=session.unavailable(skip_all=True))
     wanted = set(chosen.actions)
     actions = [action for action in session.plan.actions if action.id in wanted]
-    found = forecast(actions, session.context(Silence(), look=True)).values()
+    context = session.context(Silence(), look=True)
+    spare(actions, context, delivered(session.plan))
+    found = forecast(actions, context).values()
     missing = [one.id for one in found if one.result is None]
     if missing:
         raise UsageError(
