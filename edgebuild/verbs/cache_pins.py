@@ -85,16 +85,21 @@ def _results(options: PinOptions) -> tuple[str, ...]:
     """Return the key of every chosen action and of all it needs.
 
     Raises:
-        UsageError: One of them has no result.
+        UsageError: One of them has no result, or none of them can be built here.
     """
-    from edgebuild.plan.selection import select  # noqa: PLC0415
+    from edgebuild.plan.selection import own_targets, select  # noqa: PLC0415
     from edgebuild.run.forecast import forecast  # noqa: PLC0415 - a key alone needs no manifest
     from edgebuild.run.placing import delivered  # noqa: PLC0415
     from edgebuild.run.session import Silence, open_session  # noqa: PLC0415
     from edgebuild.run.spare import spare  # noqa: PLC0415
 
     session = open_session(options.manifest, overrides=options.overrides, templates=options.templates)
-    chosen = select(session.plan, options.words, without=session.unavailable(skip_all=True))
+    asked = own_targets(session.plan, select(session.plan, options.words))
+    left_out = session.unavailable(asked, skip_all=True)
+    chosen = select(session.plan, options.words, without=left_out)
+    if not chosen.actions:
+        absent = "; ".join(f"{name}: {why}" for name, why in left_out.items())
+        raise UsageError(f"nothing of this can be built here, so there is no result of it: {absent}")
     wanted = set(chosen.actions)
     actions = [action for action in session.plan.actions if action.id in wanted]
     context = session.context(Silence(), look=True)

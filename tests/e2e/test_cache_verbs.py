@@ -211,6 +211,11 @@ class TestPins:
         assert done.code == 2
         assert "there is no result of export, chip/compile" in done.err
         assert "edgebuild run manifest.yaml" in done.err
+        (fresh.tools / "shellyc").unlink()
+        done = fresh.eb("cache", "pin", "1.4.0", "manifest.yaml", "chip")
+        assert done.code == 2
+        assert "nothing of this can be built here" in done.err
+        assert "chip: shellyc is not on PATH" in done.err
         assert fresh.eb("cache", "pins").out == ""
 
 
