@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from edgebuild.cache.leases import LeasedCache
 from edgebuild.errors import LostError
 from edgebuild.run.forecast import forecast
 from edgebuild.run.outcome import run_result
@@ -72,7 +73,10 @@ def completed(
         left_out: Target -> why it was left out.
     """
     plan = session.plan
-    built = standing(session, replace(context, force=frozenset()))
+    # What is here, and not what a remote cache has: nobody asked for these targets.
+    here = LeasedCache(context.cache.store.root, context.folder / "journal.jsonl")
+    context = replace(context, cache=here, force=frozenset())
+    built = standing(session, context)
     known = {**built.results, **results}
     others = tuple(name for name in built.ready if name not in targets)
     try:
