@@ -167,6 +167,7 @@ def _action(view: ActionView) -> dict[str, Any]:
         "seconds": round(result.seconds, 3),
         "message": result.message,
         "log": result.log,
+        "findings": [finding_row(finding) for finding in result.findings],
         "why": [
             {"kind": r.kind, "what": r.what, "old": r.old, "new": r.new, "where": r.where} for r in result.why
         ],

@@ -26,7 +26,9 @@ STYLES = {
 
 
 def terminal_table(run: RunResult, console: Console, folder: str = "") -> None:
-    """Print one row per target: status, gates, main metrics with their evidence; findings; packages.
+    """Print one row per target (status, gates, main metrics with their evidence), findings, packages.
+
+    A run of single steps has no targets to show; what its tools said is told all the same.
 
     Rich leaves colours out where the output is no terminal or ``NO_COLOR`` is set; symbols and words stay.
 
@@ -35,6 +37,21 @@ def terminal_table(run: RunResult, console: Console, folder: str = "") -> None:
         console: Where to print.
         folder: The manifest's, seen from where the user stands: packages are below it.
     """
+    if run.targets:
+        _print_targets(run, console)
+    for finding, origin in findings(run):
+        if finding.level != "note":  # those are in the report
+            said = f"{finding.message}; {finding.hint}" if finding.hint else finding.message
+            text = f"{SYMBOLS[finding.level]} {finding.id} ({origin}): {said}"
+            console.print(_text(text, STYLES[finding.level]), soft_wrap=True)
+    for target in run.targets:
+        if target.package:
+            # Not wrapped, so that it can be copied and clicked on.
+            place = os.path.normpath(os.path.join(folder, target.package))  # noqa: PTH118 - text, not a file
+            console.print(_text(f"{SYMBOLS[target.status]} {place}"), soft_wrap=True)
+
+
+def _print_targets(run: RunResult, console: Console) -> None:
     from rich.table import Table  # noqa: PLC0415 - only a terminal needs it
 
     table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
@@ -48,16 +65,6 @@ def terminal_table(run: RunResult, console: Console, folder: str = "") -> None:
             _text(_metrics(target, accuracy_name(run))),
         )
     console.print(table)
-    for finding, origin in findings(run):
-        if finding.level != "note":  # those are in the report
-            said = f"{finding.message}; {finding.hint}" if finding.hint else finding.message
-            text = f"{SYMBOLS[finding.level]} {finding.id} ({origin}): {said}"
-            console.print(_text(text, STYLES[finding.level]), soft_wrap=True)
-    for target in run.targets:
-        if target.package:
-            # Not wrapped, so that it can be copied and clicked on.
-            place = os.path.normpath(os.path.join(folder, target.package))  # noqa: PTH118 - text, not a file
-            console.print(_text(f"{SYMBOLS[target.status]} {place}"), soft_wrap=True)
 
 
 def _text(text: str, style: str = "") -> Any:

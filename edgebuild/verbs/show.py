@@ -151,7 +151,8 @@ def _print_one(one: Ended, *, explain: bool) -> None:
                 print(
                     "\n".join(reason_lines(one.session, view.id, str(view.result.outcome), view.result.why))
                 )
-    if result.targets and one.told:
+    said = any(view.result and view.result.findings for view in result.actions)
+    if one.told and (result.targets or said):
         from rich.console import Console  # noqa: PLC0415 - a run with nothing to do prints three lines
 
         from edgebuild.report.terminal import terminal_table  # noqa: PLC0415

@@ -192,6 +192,8 @@ def test_a_finding_that_the_manifest_does_not_allow_rejects_the_target(changed: 
     sarif = json.loads((changed.folder / "build/shelf/findings.sarif").read_text(encoding="utf-8"))
     levels = {one["ruleId"]: one["level"] for one in sarif["runs"][0]["results"]}
     assert levels["optimization-lowered"] == "error"
+    alone = changed.eb("run", "manifest.yaml", "hailo/optimize", "-f")
+    assert "optimization-lowered (hailo/optimize): [warning] Reducing optimization level to 0" in alone.out
     allowed = changed.run("--set", "targets.hailo.findings={optimization-lowered: ignore}")
     assert allowed.code == 0
     assert "optimization-lowered" not in (changed.folder / "build/shelf/findings.sarif").read_text("utf-8")
