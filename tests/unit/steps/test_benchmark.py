@@ -105,12 +105,13 @@ def test_a_runtime_file_is_timed_in_place_of_onnx_runtime(
     write_model(tmp_path / "in")
     (tmp_path / "runtime.py").write_text(
         "from pathlib import Path\n"
+        "import numpy as np\n"
         "def load(artifact, info, threads):\n"
         "    assert threads == 1\n"
         "    def run(images):\n"
         "        with Path('calls').open('a') as stream:\n"
         "            stream.write('.')\n"
-        "        return [images]\n"
+        "        return [np.zeros((len(images), 7, 9), np.float32)]\n"
         "    return run\n",
         encoding="utf-8",
     )
