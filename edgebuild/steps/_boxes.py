@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from edgebuild.steps._on_device import suppress, suppress_rotated
+from edgebuild.steps._on_device_shapes import suppress, suppress_rotated
 
 if TYPE_CHECKING:
     import numpy as np

@@ -40,6 +40,7 @@ CHECK = """\
 
 STARTER = {
     "device.py": "what `run.py` needs: images in, objects out",
+    "shapes.py": "what `device.py` needs: overlapping boxes, rotated boxes, masks",
     "run.py": "a program to start from: loads the artifact on the device and prints what it sees",
 }
 """What a toolchain may add."""

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from edgebuild.digest import digest_file
 from edgebuild.gates import METRICS
 from edgebuild.package import ARTIFACT, IDENTITY, REJECTED, json_bytes, write_package
-from edgebuild.steps import _on_device
+from edgebuild.steps import _on_device, _on_device_shapes
 from edgebuild.steps._readme import MEMBERS, readme
 from edgebuild.steps._step import fail, run_step, write_json
 from edgebuild.steps.verdict import read_document, read_json_file
@@ -118,6 +118,7 @@ def further_members(folder: Path, taken: Mapping[str, Path | bytes]) -> dict[str
     found: dict[str, Path | bytes] = {path.relative_to(folder).as_posix(): path for path in files}
     if any(path.endswith(".py") for path in found):
         found["device.py"] = Path(_on_device.__file__).read_bytes()
+        found["shapes.py"] = Path(_on_device_shapes.__file__).read_bytes()
     clash = sorted({path for path in found if path in taken or path in MEMBERS})
     if clash:
         fail(f"{clash[0]}: every package has a file of that name", hint="rename it in package.files")

@@ -28,6 +28,7 @@ PACKAGE_MEMBERS = (
     "model.json",
     "quantize.json",
     "recipe.json",
+    "shapes.py",
     "tools.json",
     "verdicts.json",
 )

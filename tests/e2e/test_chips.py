@@ -97,7 +97,7 @@ def test_a_package_holds_the_artifact_and_a_program_to_start_from(
     package = _unpacked(chips, target, tmp_path)
     assert b"written by a fake" in (package / "artifact" / artifact).read_bytes()
     assert json.loads((package / "metrics.json").read_text(encoding="utf-8"))["evidence"] == "proxy"
-    for name in ("run.py", "device.py"):
+    for name in ("run.py", "device.py", "shapes.py"):
         compile((package / name).read_text(encoding="utf-8"), name, "exec")
     assert (package / "decode.py").is_file() is (target != "mlu370")
     assert "python3 run.py IMAGE" in (package / "README.md").read_text(encoding="utf-8")

@@ -165,6 +165,7 @@ def test_a_toolchain_adds_files_and_a_program_brings_what_it_imports(
     package = pack(run_step, workspace, "--files", "aux/files")
     assert member(package, "run.py") == "from device import main\n"
     assert "def main(load" in member(package, "device.py")
+    assert "def suppress(" in member(package, "shapes.py")
     assert "python3 run.py IMAGE" in member(package, "README.md")
 
 

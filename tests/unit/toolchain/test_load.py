@@ -327,7 +327,7 @@ def test_a_graph_may_be_that_of_an_onnx_which_a_step_made(tmp_path: Path) -> Non
     assert "the input 'model' is 'quantize.model', which is no ONNX file" in problem.message
 
 
-@pytest.mark.parametrize("name", [*MEMBERS, "README.md", "readme.md", "device.py", "artifact/x"])
+@pytest.mark.parametrize("name", [*MEMBERS, "README.md", "readme.md", "device.py", "shapes.py", "artifact/x"])
 def test_what_every_package_has_is_refused(tmp_path: Path, name: str) -> None:
     document = {**copy.deepcopy(ACME), "package": {"files": {name: "a.json.j2"}}}
     (problem,) = refused(tmp_path, document)
