@@ -47,7 +47,7 @@ steps:
 """
 
 COMMAND = """\
-trivial compile
+python -m trivial compile
   --target={{ target }}
   --level={{ options.level }}
   --model={{ inputs.model }}

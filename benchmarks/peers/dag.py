@@ -52,7 +52,7 @@ def _target(name: str, target: str, onnx: str, info: str) -> list[tuple[str, lis
         (f"{name}/{target}/verdict", [metrics, binary], [verdict]),
         (
             f"{name}/{target}/package",
-            [binary, info, metrics, golden, verdict],
+            [binary, info, metrics, golden, verdict, f"weights/{name}.onnx"],
             [f"{stem}.tar.gz", f"{stem}.measurements.json"],
         ),
     ]
