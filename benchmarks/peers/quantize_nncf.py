@@ -80,7 +80,7 @@ def validation_fn(info: str, dataset: str, tree: str) -> Callable[[Any, Any], tu
 
     def score(compiled: Any, items: Any) -> tuple[float, None]:
         del items
-        artifact = Artifact(infer=lambda images: list(compiled(images).values()), batch=1, outputs=0)
+        artifact = Artifact(infer=lambda images: list(compiled(images).values()), batch=1, outputs=())
         scores = validate(artifact, protocol, data, tree, end2end=bool(about.get("end2end")))
         value = next(row["value"] for row in scores.metrics if row["name"] == "map50_95")
         print(f"accuracy control: mAP50-95 {value:.4f}", flush=True)
