@@ -192,7 +192,8 @@ def _one(
         context.cache.store.sweep()
         spare(asked.actions, context, delivered(session.plan))
         results, placed = _bring(asked, context, options)
-        removed = remove_outdated(session.plan, results, context, chosen.targets)
+        # A run that was stopped has not seen all there is to see, and takes nothing away.
+        removed = () if received else remove_outdated(session.plan, results, context, chosen.targets)
         note_run(context.cache.store.root, session.folder / "journal.jsonl", results.values())
         result = run_result(
             session.plan,

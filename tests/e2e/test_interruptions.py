@@ -49,6 +49,8 @@ def _wait_for(what: object, seconds: float = 300) -> None:
 def test_a_signal_ends_everything_and_the_next_run_completes(
     built: Workspace, number: signal.Signals, code: int
 ) -> None:
+    packages = sorted((built.folder / "dist").rglob("*.tar.gz"))
+    assert packages
     process = _run_until_it_hangs(built, "--json", "-j", "1" if number == signal.SIGINT else "2")
     process.send_signal(number)
     done = finish(process, within=120)
@@ -57,6 +59,7 @@ def test_a_signal_ends_everything_and_the_next_run_completes(
     assert "Traceback" not in done.err
     assert not built.processes()
     assert not list((built.cache / "scratch").iterdir())
+    assert sorted((built.folder / "dist").rglob("*.tar.gz")) == packages
     built.tool_mode("ok")
     again = built.run(*CHANGE)
     assert again.code == 0
