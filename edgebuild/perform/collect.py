@@ -93,7 +93,7 @@ def as_ruled(findings: Sequence[Finding], rules: Sequence[LogRule]) -> tuple[Fin
 def _rule_of(found: Finding, rules: Sequence[LogRule]) -> LogRule | None:
     """Return the rule that finds what was found; of several with one id the one that says or matches it."""
     named = [rule for rule in rules if rule.id == found.id]
-    for rule in named if len(named) > 1 else ():
+    for rule in named:
         if found.message == rule.message or (not rule.message and re.search(rule.pattern, found.message)):
             return rule
     return named[0] if named else None

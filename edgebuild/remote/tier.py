@@ -209,8 +209,6 @@ class RemoteTier:
             sent = self._ask(lambda: self._sender.send(offer), otherwise=False)
         except (OSError, StoreError) as error:
             self._ledger.say("unread", f"{offer.action_id} is not uploaded: {error}")
-        except Exception as bug:  # noqa: BLE001 - in a thread nobody would hear of it
-            self._ledger.say("bug", f"{offer.action_id} is not uploaded: {type(bug).__name__}: {bug}")
         return sent
 
     def _ask(self, question: Callable[[], T], otherwise: T) -> T:

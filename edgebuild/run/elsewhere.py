@@ -1,4 +1,4 @@
-"""The remote cache as those use it who only look, and how warnings about it are said."""
+"""The remote cache of a command, when one is asked for, and how warnings about it are said."""
 
 from __future__ import annotations
 
@@ -13,21 +13,28 @@ if TYPE_CHECKING:
     from edgebuild.remote.tier import RemoteTier
 
 
+def open_named(store: Store, url: str, mode: str) -> RemoteTier | None:
+    """Open the remote cache that was asked for, if any.
+
+    Args:
+        store: Where what it has goes.
+        url: Of ``--remote``; empty: the one that the environment names.
+        mode: ``read`` or ``read-write``; empty: as the environment says.
+    """
+    if not (url or os.environ.get("EDGEBUILD_REMOTE")):
+        return None
+    from edgebuild.remote.tier import open_tier  # noqa: PLC0415 - most have no remote cache
+
+    return open_tier(store, os.environ, url=url, mode=mode, warn=warn)
+
+
 def to_look(url: str) -> Callable[[Store], RemoteTier | None]:
     """Return what opens a remote cache, only to read: a look must not change anything.
 
     Args:
         url: Of ``--remote``; empty: the one that the environment names, if any.
     """
-
-    def open_it(store: Store) -> RemoteTier | None:
-        if not (url or os.environ.get("EDGEBUILD_REMOTE")):
-            return None
-        from edgebuild.remote.tier import open_tier  # noqa: PLC0415 - most have no remote cache
-
-        return open_tier(store, os.environ, url=url, mode="read", warn=warn)
-
-    return open_it
+    return lambda store: open_named(store, url, "read")
 
 
 def warn(text: str) -> None:

@@ -18,7 +18,7 @@ from edgebuild.plan.selection import own_targets, select
 from edgebuild.process import execute
 from edgebuild.process.worker import Workers
 from edgebuild.run.console import open_display
-from edgebuild.run.elsewhere import to_look, warn
+from edgebuild.run.elsewhere import open_named, to_look, warn
 from edgebuild.run.engine import run_actions
 from edgebuild.run.outcome import forget_lost, run_result, worst
 from edgebuild.run.placing import delivered, dist_places, materialise, remove_outdated
@@ -252,11 +252,7 @@ def _remote(options: RunOptions) -> Iterator[Callable[[Store], RemoteTier | None
     opened: list[RemoteTier] = []
 
     def open_it(store: Store) -> RemoteTier | None:
-        if not (options.remote or os.environ.get("EDGEBUILD_REMOTE")):
-            return None
-        from edgebuild.remote.tier import open_tier  # noqa: PLC0415 - most runs have no remote cache
-
-        tier = open_tier(store, os.environ, url=options.remote, mode=options.remote_mode, warn=warn)
+        tier = open_named(store, options.remote, options.remote_mode)
         opened.extend([tier] if tier else [])
         return tier
 
